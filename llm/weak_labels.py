@@ -1,0 +1,144 @@
+"""Weak labels: what rules can say of a document's category, summary, keywords and companies.
+
+Only the document's sentiment has a human label in INEWS. The rest is written by these rules so that the model learns the
+form of the answer and a plausible content; it is not ground truth, and the adapter's card says so.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+
+from llm.analysis.schema import KEYWORD_LIMIT, SUMMARY_LIMIT, TYPE_LIMIT, CompanyAnswer
+from yuqing.contracts import Sentiment
+from yuqing.text.sentences import Span, sentence_spans
+
+Keywords = Callable[[str, int], list[str]]
+
+# Companies and brands that Chinese news of 2017-2019 names often.
+COMPANIES = tuple(
+    "滴滴 苹果 华为 小米 腾讯 阿里巴巴 阿里 百度 京东 美团 拼多多 网易 新浪 搜狐 今日头条 抖音 快手 微信 支付宝 淘宝 天猫 "
+    "饿了么 携程 共享单车 摩拜 ofo 顺丰 圆通 中通 韵达 申通 万科 恒大 碧桂园 融创 绿地 保利 格力 美的 海尔 海信 联想 中兴 "
+    "格力电器 比亚迪 特斯拉 宝马 奔驰 奥迪 大众 丰田 本田 日产 福特 吉利 长城汽车 奇瑞 长安汽车 上汽 一汽 东风 蔚来 北汽 "
+    "中国石油 中国石化 中石油 中石化 国家电网 中国移动 中国联通 中国电信 中国银行 工商银行 建设银行 农业银行 招商银行 交通银行 "
+    "平安银行 中国平安 中国人寿 茅台 五粮液 伊利 蒙牛 娃哈哈 康师傅 肯德基 麦当劳 星巴克 可口可乐 沃尔玛 家乐福 永辉 苏宁 国美 "
+    "三星 谷歌 微软 亚马逊 英特尔 高通 脸书 facebook 波音 空客 南航 东航 国航 海航 中国中车 中国建筑 中国铁建 红星美凯龙 宜家 "
+    "长生生物 权健 康美药业 同仁堂 恒瑞医药 乐视 乐视网 万达 融创中国 新东方 学而思 网易严选 优衣库 耐克 阿迪达斯 安踏 李宁 "
+    "爱奇艺 优酷 哔哩哔哩 知乎 微博 oppo vivo 魅族 荣耀 大疆 富士康 台积电 京东方 宁德时代 药明康德 复星 三一重工 中联重科".split()
+)
+_NAMED = re.compile(r"[\u4e00-\u9fa5]{2,8}?(?:集团|股份|银行|有限公司|保险|证券|航空|汽车|药业|科技|地产)(?:有限公司|公司)?")
+_NOT_A_NAME = re.compile(r"^(?:该|本|各|某|这|那|多家|一家|的|在|和|与|对|为|是|由|向|从|了|有|大|小|新|高|民用|互联网|人工|区块链|金融)|的|了|在")
+
+_NEGATIVE = re.compile(
+    r"死亡|身亡|遇难|爆炸|起火|火灾|坠|事故|破产|刑拘|逮捕|被捕|立案|判处|犯罪|诈骗|欺诈|造假|处罚|罚款|起诉|诉讼|召回|裁员|泄露|"
+    r"投诉|质疑|亏损|下跌|下滑|暴跌|违规|违法|维权|欠薪|拖欠|污染|黑心|假冒|曝光|丑闻|道歉|封杀|倒闭|跑路|失联|抄袭|缺陷|故障|延误|性侵|受贿|贪污"
+)
+_POSITIVE = re.compile(
+    r"荣获|获奖|表彰|点赞|突破|创新|增长|大涨|盈利|领先|捐赠|公益|救援|援助|感谢|先进|优秀|合作|签约|成功|首个|冠军|喜讯|惠民|提升|助力|升级"
+)
+# The most serious cue decides the level; 1 when the sentiment is negative and no cue says more.
+_LEVELS: tuple[tuple[int, re.Pattern[str]], ...] = (
+    (4, re.compile(r"死亡|身亡|遇难|丧生|爆炸|破产|刑拘|逮捕|被捕|立案调查|判处|致癌")),
+    (3, re.compile(r"处罚|罚款|起诉|召回|裁员|泄露|诈骗|欺诈|造假|犯罪|起火|火灾|受贿|性侵|查封|跑路")),
+    (2, re.compile(r"投诉|质疑|亏损|下跌|下滑|违规|违法|维权|欠薪|拖欠|污染|假冒|曝光|事故|道歉|故障|诉讼|纠纷")),
+)
+_TYPES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("产品质量", re.compile(r"质量|召回|缺陷|故障|假冒|伪劣|不合格|过期|变质|有毒|疫苗|三包|瑕疵|山寨")),
+    ("财务", re.compile(r"亏损|下跌|下滑|暴跌|债务|违约|破产|资金链|欠款|负债|股价|退市|减持")),
+    ("法律合规", re.compile(r"处罚|罚款|起诉|诉讼|违规|违法|立案|判处|犯罪|诈骗|造假|侵权|抄袭|法院|垄断|传销")),
+    ("劳资", re.compile(r"裁员|欠薪|讨薪|拖欠工资|加班|工伤|罢工|劳动争议|离职")),
+    ("安全事故", re.compile(r"死亡|身亡|遇难|爆炸|起火|火灾|事故|坠|伤亡|溺|车祸|相撞")),
+    ("数据泄露", re.compile(r"泄露|隐私|个人信息|黑客|漏洞")),
+    ("高管", re.compile(r"(?:董事长|总裁|总经理|CEO|高管|创始人).{0,12}(?:被|涉|辞|刑拘|失联|自杀|逝世)", re.IGNORECASE)),
+    ("市场竞争", re.compile(r"竞争|价格战|份额|对手|封杀|抵制")),
+    ("舆论危机", re.compile(r"投诉|质疑|曝光|维权|道歉|丑闻|网友|差评|声讨|引发热议")),
+)
+_SITE_TAIL = re.compile(r"\s*(?:[_|｜]|[-–—]{1,2}(?=[^-–—]*(?:网|新闻|百科|频道|论坛|门户|推荐|问答|资讯|在线)))[^_|｜]*$")
+_CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("公司公告", re.compile(r"公告|停牌|复牌|股东大会|中标结果|招标")),
+    ("财务报告", re.compile(r"年报|季报|半年报|财报|业绩|营收|净利润")),
+    ("分析师报告", re.compile(r"研报|评级|目标价|券商|看好.{0,6}板块|走势分析|行情分析")),
+    ("评论", re.compile(r"评论|观点|为何|为什么|如何看|怎么看|浅析|反思|[?？]\s*$|谈.{0,8}$|论.{2,8}$")),
+    ("其他", re.compile(r"批发|价格|厂家|招聘|求购|出租|转让|小说|攻略|电话|百科|哪里|多少钱|怎么办")),
+)
+
+
+def clean_title(title: str) -> str:
+    """The title without the site's name behind it ("…_搜狐网", "… - 孟州新闻网")."""
+    shorter = _SITE_TAIL.sub("", title).strip(" -_|｜")
+    while shorter != title and _SITE_TAIL.search(shorter):
+        title, shorter = shorter, _SITE_TAIL.sub("", shorter).strip(" -_|｜")
+    return shorter if len(shorter) >= 6 else title.strip()
+
+
+def weak_category(title: str) -> str:
+    """The category that the title's words suggest; 新闻报道 when none does."""
+    return next((name for name, pattern in _CATEGORIES if pattern.search(title)), "新闻报道")
+
+
+def weak_summary(title: str, text: str) -> str:
+    """The cleaned title; with the first sentence when the title is short. At most SUMMARY_LIMIT characters."""
+    summary = clean_title(title)
+    if len(summary) < 12:
+        spans = sentence_spans(text)
+        first = text[slice(*spans[0])] if spans else ""
+        summary = f"{summary}：{first}" if summary and first else summary or first
+    return " ".join(summary.split())[:SUMMARY_LIMIT]
+
+
+def weak_keywords(title: str, text: str, extract: Keywords) -> list[str]:
+    """The words with the highest TF-IDF in the title (counted three times) and the lead, by `extract`."""
+    words = extract(f"{clean_title(title)}。" * 3 + text[:400], KEYWORD_LIMIT * 2)
+    return [word for word in words if len(word) > 1 and not word.isdigit()][: KEYWORD_LIMIT - 1]
+
+
+def find_companies(title: str, text: str, limit: int) -> list[str]:
+    """Names of companies in the document, those in the title first, at most `limit`; none is a part of another."""
+    lead = text[:1500]
+    counts: dict[str, int] = {}
+    for name in COMPANIES:
+        count = 3 * title.count(name) + lead.count(name)
+        if count:
+            counts[name] = count
+    for match in _NAMED.finditer(f"{title}\n{lead}"):
+        name = match.group()
+        if not _NOT_A_NAME.search(name) and len(name) >= 4:
+            counts[name] = counts.get(name, 0) + 1 + 2 * (name in title)
+    ranked = sorted(counts, key=lambda name: (-counts[name], -len(name), name))
+    chosen: list[str] = []
+    for name in ranked:
+        if not any(name in other or other in name for other in chosen):
+            chosen.append(name)
+    return chosen[:limit]
+
+
+def _cue(sentence: str, sentiment: Sentiment) -> int:
+    if sentiment == "neutral":
+        return 0
+    return len((_NEGATIVE if sentiment == "negative" else _POSITIVE).findall(sentence))
+
+
+def weak_company(
+    number: int, name: str, title: str, text: str, sentences: Sequence[Span], document: Sentiment
+) -> CompanyAnswer:
+    """What the rules say of one company. `sentences` are the prompt's spans; evidence numbers point into them.
+
+    In the title or the first two sentences: the document's sentiment. Elsewhere: positive or negative when the
+    sentences that name it carry such cues, else neutral. Not in the document at all: neutral, no evidence.
+    """
+    naming = [i for i, (start, end) in enumerate(sentences) if name in text[start:end]]
+    said = "".join(text[slice(*sentences[i])] for i in naming)
+    sentiment: Sentiment = "neutral"
+    if name in title or any(i < 2 for i in naming):
+        sentiment = document
+    elif said:
+        negative, positive = len(_NEGATIVE.findall(said)), len(_POSITIVE.findall(said))
+        sentiment = "negative" if negative > positive else "positive" if positive > negative else "neutral"
+    in_title = name in title
+    candidates = naming or ([0] if in_title and sentences else [])
+    ranked = sorted(candidates, key=lambda i: (-_cue(text[slice(*sentences[i])], sentiment), i))
+    evidence = sorted(i + 1 for i in ranked[:2] if i == ranked[0] or _cue(text[slice(*sentences[i])], sentiment))
+    risk, types = 0, []
+    if sentiment == "negative":
+        context = f"{title}。{said}" if in_title else said
+        risk = next((level for level, pattern in _LEVELS if pattern.search(context)), 1)
+        types = [kind for kind, pattern in _TYPES if pattern.search(context)][:TYPE_LIMIT] or ["其他"]
+    return CompanyAnswer(id=number, sentiment=sentiment, risk=risk, types=types, evidence=evidence)

@@ -1,0 +1,1 @@
+"""The PostgreSQL side: tables, sessions and migrations."""

@@ -1,0 +1,337 @@
+"""The tables. Keys come from yuqing.identity; every derived row carries its lineage."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+_KEY = String(32)
+_SHA256 = String(64)
+_SENTIMENT = "sentiment IN ('positive', 'neutral', 'negative')"
+
+
+class Base(DeclarativeBase):
+    """All times have a zone; all JSON is JSONB; all lists of strings are text[]."""
+
+    type_annotation_map = {
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        list[dict[str, Any]]: JSONB,
+        list[str]: ARRAY(Text),
+    }
+
+
+def _created() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+class Team(Base):
+    """Who owns companies, keys and corrections."""
+
+    __tablename__ = "teams"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    created_at: Mapped[datetime] = _created()
+
+
+class Company(Base):
+    """A watched company, brand or person: its names, and the words that show that a name means something else."""
+
+    __tablename__ = "companies"
+    __table_args__ = (UniqueConstraint("team_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    name: Mapped[str] = mapped_column(Text)
+    aliases: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    exclude_words: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    query: Mapped[str | None] = mapped_column(Text)
+    enabled: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[datetime] = _created()
+
+
+class Document(Base):
+    """The current version of a document. `text` is what analysts read; `search` holds its bigrams."""
+
+    __tablename__ = "documents"
+    __table_args__ = (
+        Index("documents_search", "search", postgresql_using="gin"),
+        Index("documents_by_time", text("COALESCE(published_at, first_seen) DESC"), "doc_id"),
+        Index("documents_by_group", "group_id"),
+        Index("documents_by_content", "content_hash"),
+    )
+
+    doc_id: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    content_hash: Mapped[str] = mapped_column(_KEY)
+    version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    kind: Mapped[str] = mapped_column(String(16))
+    site: Mapped[str] = mapped_column(Text)
+    url: Mapped[str] = mapped_column(Text)
+    canonical_url: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    published_at: Mapped[datetime | None]
+    first_seen: Mapped[datetime]
+    fetched_at: Mapped[datetime]
+    author: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text)
+    language: Mapped[str] = mapped_column(String(8))
+    segments: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    parent_url: Mapped[str | None] = mapped_column(Text)
+    group_id: Mapped[str] = mapped_column(ForeignKey("reprint_groups.group_id", deferrable=True, initially="DEFERRED"))
+    batch_key: Mapped[str] = mapped_column(Text)
+    cleaning_version: Mapped[str] = mapped_column(Text)
+    search: Mapped[Any] = mapped_column(TSVECTOR)
+
+
+class DocumentVersion(Base):
+    """An earlier text of a document, kept so that a verdict's quotes can always be shown."""
+
+    __tablename__ = "document_versions"
+
+    doc_id: Mapped[str] = mapped_column(ForeignKey("documents.doc_id", ondelete="CASCADE"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    version: Mapped[int] = mapped_column(Integer)
+    title: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    fetched_at: Mapped[datetime]
+    batch_key: Mapped[str] = mapped_column(Text)
+
+
+class ReprintGroup(Base):
+    """Documents that carry one text (转载); the id is the first document's, and groups never merge."""
+
+    __tablename__ = "reprint_groups"
+
+    group_id: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    first_seen: Mapped[datetime]
+
+
+class Signature(Base):
+    """A document version's MinHash: 128 permutations of 32 bits, little-endian."""
+
+    __tablename__ = "signatures"
+
+    doc_id: Mapped[str] = mapped_column(
+        ForeignKey("documents.doc_id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"), primary_key=True
+    )
+    first_seen: Mapped[datetime] = mapped_column(index=True)
+    minhash: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class MentionRow(Base):
+    """A company in a document: every place where its name stands, and how much the document is about it."""
+
+    __tablename__ = "mentions"
+    __table_args__ = (Index("mentions_by_company", "company_id", "doc_id"),)
+
+    doc_id: Mapped[str] = mapped_column(ForeignKey("documents.doc_id", ondelete="CASCADE"), primary_key=True)
+    company_id: Mapped[int] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(_KEY)
+    spans: Mapped[list[dict[str, Any]]]
+    relevance: Mapped[float] = mapped_column(Float)
+
+
+class Media(Base):
+    """A recording, by its content; the row exists once however many pages carry it."""
+
+    __tablename__ = "media"
+
+    sha256: Mapped[str] = mapped_column(_SHA256, primary_key=True)
+    s3_key: Mapped[str] = mapped_column(Text)
+    content_type: Mapped[str] = mapped_column(Text)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = _created()
+
+
+class DocumentMedia(Base):
+    """Which document carries which recording."""
+
+    __tablename__ = "document_media"
+
+    doc_id: Mapped[str] = mapped_column(ForeignKey("documents.doc_id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("media.sha256"), primary_key=True)
+    url: Mapped[str] = mapped_column(Text)
+
+
+class TranscriptRow(Base):
+    """What was said in a recording, by model and options."""
+
+    __tablename__ = "transcripts"
+
+    media_sha256: Mapped[str] = mapped_column(ForeignKey("media.sha256"), primary_key=True)
+    options_hash: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    model: Mapped[str] = mapped_column(Text)
+    language: Mapped[str] = mapped_column(String(8))
+    duration_s: Mapped[float] = mapped_column(Float)
+    text: Mapped[str] = mapped_column(Text)
+    segments: Mapped[list[dict[str, Any]]]
+    removed: Mapped[list[dict[str, Any]]]
+    raw_key: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = _created()
+
+
+class _LineageColumns:
+    engine: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    adapter: Mapped[str | None] = mapped_column(Text)
+    prompt_version: Mapped[str] = mapped_column(Text)
+    cleaning_version: Mapped[str] = mapped_column(Text)
+    prompt_tokens: Mapped[int] = mapped_column(Integer)
+    completion_tokens: Mapped[int] = mapped_column(Integer)
+    latency_ms: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class DocumentAnalysisRow(_LineageColumns, Base):
+    """What the model says of a document as a whole."""
+
+    __tablename__ = "document_analyses"
+    __table_args__ = (CheckConstraint(_SENTIMENT, name="sentiment"),)
+
+    doc_id: Mapped[str] = mapped_column(ForeignKey("documents.doc_id", ondelete="CASCADE"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(_KEY)
+    sentiment: Mapped[str] = mapped_column(String(8))
+    score: Mapped[float] = mapped_column(Float)
+    confidence: Mapped[float] = mapped_column(Float)
+    category: Mapped[str] = mapped_column(Text)
+    summary: Mapped[str] = mapped_column(Text)
+    keywords: Mapped[list[str]]
+    inherited_from: Mapped[str | None] = mapped_column(_KEY)
+
+
+class VerdictRow(_LineageColumns, Base):
+    """What the model says of one company in one document, with proof."""
+
+    __tablename__ = "verdicts"
+    __table_args__ = (
+        CheckConstraint(_SENTIMENT, name="sentiment"),
+        CheckConstraint("risk_level BETWEEN 0 AND 4", name="risk_level"),
+        Index("verdicts_by_company", "company_id", "sentiment"),
+    )
+
+    doc_id: Mapped[str] = mapped_column(ForeignKey("documents.doc_id", ondelete="CASCADE"), primary_key=True)
+    company_id: Mapped[int] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(_KEY)
+    sentiment: Mapped[str] = mapped_column(String(8))
+    score: Mapped[float] = mapped_column(Float)
+    confidence: Mapped[float] = mapped_column(Float)
+    risk_level: Mapped[int] = mapped_column(SmallInteger)
+    risk_types: Mapped[list[str]]
+    evidence: Mapped[list[dict[str, Any]]]
+    grounded: Mapped[bool] = mapped_column(Boolean)
+    inherited_from: Mapped[str | None] = mapped_column(_KEY)
+
+
+class Correction(Base):
+    """An analyst's change of a verdict; it stays in the team."""
+
+    __tablename__ = "corrections"
+    __table_args__ = (
+        ForeignKeyConstraint(["doc_id", "company_id"], ["verdicts.doc_id", "verdicts.company_id"], ondelete="CASCADE"),
+        CheckConstraint(_SENTIMENT, name="sentiment"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    doc_id: Mapped[str] = mapped_column(_KEY)
+    company_id: Mapped[int] = mapped_column(Integer)
+    sentiment: Mapped[str] = mapped_column(String(8))
+    risk_level: Mapped[int] = mapped_column(SmallInteger)
+    risk_types: Mapped[list[str]]
+    evidence: Mapped[list[dict[str, Any]]]
+    reason: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = _created()
+
+
+class ApiKey(Base):
+    """A key to the gateway: only its SHA-256 and its first characters are kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    name: Mapped[str] = mapped_column(Text)
+    prefix: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(_SHA256, unique=True)
+    scope: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime] = _created()
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """Who changed what, when."""
+
+    __tablename__ = "audit_log"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int | None] = mapped_column(ForeignKey("teams.id"))
+    actor: Mapped[str] = mapped_column(Text)
+    action: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    detail: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = _created()
+
+
+class LedgerRow(Base):
+    """A batch that a stage has settled: the row is written in the transaction that makes its effect visible."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (CheckConstraint("state IN ('done', 'failed')", name="state"),)
+
+    stage: Mapped[str] = mapped_column(String(32), primary_key=True)
+    batch_key: Mapped[str] = mapped_column(Text, primary_key=True)
+    state: Mapped[str] = mapped_column(String(8))
+    counts: Mapped[dict[str, Any]]
+    error: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime] = _created()
+
+
+class CrawlRun(Base):
+    """A crawl's report, loaded from reports/ on S3."""
+
+    __tablename__ = "crawl_runs"
+
+    run_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    site: Mapped[str] = mapped_column(Text, primary_key=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    report: Mapped[dict[str, Any]]
+
+
+class Event(Base):
+    """The outbox that feeds live updates."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    doc_id: Mapped[str | None] = mapped_column(_KEY)
+    company_id: Mapped[int | None] = mapped_column(Integer)
+    payload: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = _created()

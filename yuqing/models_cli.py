@@ -1,0 +1,100 @@
+"""`yuqing models list|pull|verify`."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from yuqing.model_manifest import Model, find_model, manifest
+from yuqing.settings import get_settings
+from yuqing.weights import is_complete, model_folder, problems, pull
+
+app = typer.Typer(help="Model files: what there is, fetch it, verify it.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Models of `yuqing models list`; none: the defaults.")]
+
+
+def _size(model: Model) -> str:
+    if model.size is None:
+        return "unknown"
+    return f"{model.size / 2**30:.1f} GiB" if model.size >= 2**30 else f"{model.size / 2**20:.0f} MiB"
+
+
+@app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """Show the models that yuqing knows, their licences, and which of them are here."""
+    settings = get_settings()
+    rows = [
+        {
+            "name": model.name,
+            "title": model.title,
+            "licence": model.licence,
+            "default": model.default,
+            "pinned": model.pinned,
+            "bytes": model.size,
+            "here": is_complete(model, model_folder(model, settings)),
+            "folder": str(model_folder(model, settings)),
+        }
+        for model in manifest().values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "what", "licence", "size", "here")
+    for row, model in zip(rows, manifest().values(), strict=True):
+        mark = "yes" if row["here"] else ("no" if model.pinned else "no (hashes unknown)")
+        table.add_row(model.name, model.title, model.licence, _size(model), mark)
+    Console().print(table)
+
+
+@app.command("pull")
+def pull_models(
+    names: Names = None,
+    accept_unverified: Annotated[
+        bool, typer.Option("--accept-unverified", help="Fetch also a model whose hashes the manifest does not know.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch models that are not here yet and verify them; an interrupted pull is resumed."""
+    from yuqing.telemetry import progress
+
+    settings = get_settings()
+    chosen = [find_model(name) for name in names] if names else [m for m in manifest().values() if m.default]
+    answers = []
+    for model in chosen:
+        with progress() as bar:
+            task = bar.add_task(model.name, total=model.size)
+            fetched = pull(
+                model,
+                settings,
+                accept_unverified=accept_unverified,
+                on_progress=lambda done, total, bar=bar, task=task: bar.update(task, completed=done, total=total),  # type: ignore[misc]
+            )
+        answers.append({"name": model.name, "fetched": fetched, "folder": str(model_folder(model, settings))})
+        if not as_json:
+            typer.echo(f"{model.name}: {'fetched and verified' if fetched else 'was here'}, {answers[-1]['folder']}")
+    if as_json:
+        typer.echo(json.dumps(answers))
+
+
+@app.command("verify")
+def verify_models(names: Names = None, as_json: Json = False) -> None:
+    """Read every file and compare its sha256; without names, of all models that are here. Exit status 1: something is wrong."""
+    settings = get_settings()
+    chosen = (
+        [find_model(name) for name in names]
+        if names
+        else [model for model in manifest().values() if model_folder(model, settings).exists()]
+    )
+    answers = [{"name": model.name, "problems": problems(model, model_folder(model, settings))} for model in chosen]
+    if as_json:
+        typer.echo(json.dumps(answers))
+    else:
+        for answer in answers:
+            typer.echo(f"{answer['name']}: {'; '.join(answer['problems']) or 'verified'}")
+    if any(answer["problems"] for answer in answers):
+        raise typer.Exit(1)

@@ -1,0 +1,38 @@
+"""What a stage could not use is kept with its reason, never dropped."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from yuqing.objects import ObjectStore
+
+
+def key_of(stage: str, batch: str, day: datetime) -> str:
+    """quarantine/<stage>/dt=<day>/<batch>.jsonl.gz; the batch may be a whole key, of which the last part counts."""
+    name = batch.rsplit("/", 1)[-1].removesuffix(".jsonl.gz")
+    return f"quarantine/{stage}/dt={day.astimezone(UTC):%Y-%m-%d}/{name}.jsonl.gz"
+
+
+def write(
+    store: ObjectStore, stage: str, batch: str, records: Sequence[dict[str, Any]], *, day: datetime | None = None
+) -> str:
+    """Keep records, each with at least a "reason"; returns the key. The same batch and day give the same key.
+
+    Pass the batch's own day so that a repetition after midnight overwrites instead of doubling.
+    Raises ObjectStoreError, and ValueError for a record without a reason.
+    """
+    for record in records:
+        if not record.get("reason"):
+            raise ValueError(f"a quarantined record has no reason: {str(record)[:80]}")
+    key = key_of(stage, batch, day or datetime.now(UTC))
+    lines = "".join(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
+    store.put(key, gzip.compress(lines.encode("utf-8", "surrogatepass"), mtime=0), content_type="application/gzip")
+    return key
+
+
+def read(store: ObjectStore, key: str) -> list[dict[str, Any]]:
+    """The records of a quarantined batch. Raises ObjectMissing."""
+    lines = gzip.decompress(store.get(key)).decode("utf-8", "surrogatepass").splitlines()
+    return [json.loads(line) for line in lines]

@@ -1,0 +1,205 @@
+"""The one tree of settings: defaults that work, then `yuqing.toml`, then `YUQING_*` variables.
+
+Nested names use two underscores: `YUQING_S3__ENDPOINT`. Secrets come from the environment or from files named by
+`YUQING_SECRETS_DIR`, and are never printed. A setting that does not exist is an error that names the nearest one that does.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from yuqing.errors import YuqingError
+
+PREFIX = "YUQING_"
+# Read by the set-up script and by this module before the tree exists; they are not settings of the tree.
+BOOTSTRAP_VARIABLES = frozenset({"YUQING_CONFIG", "YUQING_SECRETS_DIR", "YUQING_TORCH_INDEX", "YUQING_PYTHON"})
+
+
+class SettingsError(YuqingError):
+    """A setting is unknown or has a value of the wrong type."""
+
+
+class Section(BaseModel):
+    """One stage's settings; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class S3Settings(Section):
+    """Where objects live. Without an endpoint the embedded SeaweedFS that `yuqing up` started is used."""
+
+    endpoint: str | None = Field(None, description="URL of an S3 service; empty: the embedded one")
+    bucket: str = "yuqing"
+    prefix: str = Field("", description="every key is put under this prefix")
+    region: str = "us-east-1"
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    attempts: int = Field(5, ge=1, description="tries a request, with exponential back-off and jitter")
+    multipart_bytes: int = Field(16 * 2**20, ge=5 * 2**20, description="larger objects go up in parts of this size")
+
+
+class DatabaseSettings(Section):
+    """The PostgreSQL 15+ that holds documents, verdicts, ledger and job queue."""
+
+    url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/name; empty: the embedded one")
+    pool_size: int = Field(5, ge=1)
+    connect_timeout_s: int = Field(5, ge=1)
+
+
+class JobSettings(Section):
+    """The job queue. A job whose worker stopped its heartbeat is put back after `stalled_after_s`."""
+
+    heartbeat_s: float = Field(3, gt=0)
+    stalled_after_s: float = Field(12, gt=0)
+    attempts: int = Field(3, ge=1, description="tries a job before it is quarantined")
+
+
+class LLMSettings(Section):
+    """The language model's server (any OpenAI-compatible endpoint) and how documents are put to it."""
+
+    url: str | None = Field(None, description="base URL ending in /v1; empty: the embedded vLLM")
+    model: str = Field("yuqing", description="the served model's name")
+    api_key: SecretStr | None = None
+
+
+class CrawlerSettings(Section):
+    """The crawl."""
+
+
+class CleaningSettings(Section):
+    """The Spark job that turns raw pages into articles."""
+
+
+class ASRSettings(Section):
+    """Speech recognition."""
+
+
+class GatewaySettings(Section):
+    """The REST API and the pages."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+
+
+class EmbeddedSettings(Section):
+    """The services that `yuqing up` starts; the usual ports, replaced by free ones when they are taken."""
+
+    postgres_port: int = Field(5433, ge=1024, le=65535)
+    s3_port: int = Field(8333, ge=1024, le=65535)
+    llm_port: int = Field(8001, ge=1024, le=65535)
+    start_timeout_s: float = Field(60, gt=0)
+    llm_start_timeout_s: float = Field(600, gt=0, description="loading weights and warming up takes 70-90 s on 2 cores")
+    stop_timeout_s: float = Field(20, gt=0)
+
+
+class TelemetrySettings(Section):
+    """Logs and metrics."""
+
+    level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    json_logs: bool | None = Field(None, description="empty: JSON unless standard error is a terminal")
+    metrics_port: int | None = Field(None, ge=1, le=65535, description="Prometheus metrics of long-running processes")
+
+
+class ModelSettings(Section):
+    """Where model files come from."""
+
+    folder: Path | None = Field(None, description="a local folder that holds model folders by name; tried first")
+    hub: str | None = Field(None, description="base URL of a model hub; tried after the local folder")
+
+
+class Settings(BaseSettings):
+    """Everything that can be tuned."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(Path(".yuqing"), description="state of the embedded services")
+    cache_dir: Path = Field(Path("~/.cache/yuqing"), description="model files and downloads")
+    s3: S3Settings = S3Settings()  # type: ignore[call-arg]
+    database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
+    jobs: JobSettings = JobSettings()  # type: ignore[call-arg]
+    llm: LLMSettings = LLMSettings()  # type: ignore[call-arg]
+    crawler: CrawlerSettings = CrawlerSettings()
+    cleaning: CleaningSettings = CleaningSettings()
+    asr: ASRSettings = ASRSettings()
+    gateway: GatewaySettings = GatewaySettings()  # type: ignore[call-arg]
+    embedded: EmbeddedSettings = EmbeddedSettings()  # type: ignore[call-arg]
+    telemetry: TelemetrySettings = TelemetrySettings()  # type: ignore[call-arg]
+    models: ModelSettings = ModelSettings()  # type: ignore[call-arg]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: arguments, environment, secret files, yuqing.toml."""
+        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get("YUQING_CONFIG", "yuqing.toml")))
+        return init_settings, env_settings, file_secret_settings, toml
+
+    @property
+    def state(self) -> Path:
+        """The data folder as an absolute path."""
+        return self.data_dir.expanduser().absolute()
+
+    @property
+    def cache(self) -> Path:
+        """The cache folder as an absolute path."""
+        return self.cache_dir.expanduser().absolute()
+
+
+def setting_names(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every setting as a dotted name, such as `s3.endpoint`."""
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Section):
+            yield from setting_names(annotation, (*path, name))
+        else:
+            yield ".".join((*path, name))
+
+
+def _nearest(name: str) -> str:
+    match = difflib.get_close_matches(name, list(setting_names()), n=1, cutoff=0.5)
+    return f"did you mean {match[0]} ({PREFIX}{match[0].replace('.', '__').upper()})?" if match else "see `yuqing doctor`"
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse a `YUQING_*` variable that names no setting: a typing error must not be silent. Raises SettingsError."""
+    known = {PREFIX + name.replace(".", "__").upper() for name in setting_names()} | BOOTSTRAP_VARIABLES
+    sections = {PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in environment:
+        if variable.startswith(PREFIX) and variable.upper() not in known | sections:
+            name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            raise SettingsError(f"{variable} names no setting", cure=_nearest(name))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read and check all sources. Raises SettingsError, which names the setting, the reason and the nearest valid name."""
+    check_environment(os.environ)
+    try:
+        return Settings(**overrides, _secrets_dir=os.environ.get("YUQING_SECRETS_DIR"))  # type: ignore[call-arg]
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            raise SettingsError(f"{name} names no setting", cure=_nearest(name)) from None
+        variable = PREFIX + name.replace(".", "__").upper()
+        raise SettingsError(
+            f"setting {name} is not valid: {problem['msg']}", cure=f"mend it in yuqing.toml or in {variable}"
+        ) from None
+    except ValueError as error:  # broken TOML
+        raise SettingsError(f"yuqing.toml cannot be read: {error}", cure="mend the file") from None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once."""
+    return load_settings()
