@@ -90,19 +90,26 @@ async def _answer(line: str, handle: AsyncHandler) -> dict[str, Any]:
 async def _in_order(
     lines: Iterable[str], handle: AsyncHandler, concurrency: int
 ) -> AsyncIterator[dict[str, Any]]:
-    running: list[asyncio.Task[dict[str, Any]]] = []
-    iterator = iter(lines)
-    while True:
-        # Reading blocks, so it is done in a thread: answers that are ready go out while the next line is awaited.
-        line = await asyncio.to_thread(next, iterator, None)
-        if line is None:
-            break
-        if line.strip():
-            running.append(asyncio.create_task(_answer(line, handle)))
-        while running and (running[0].done() or len(running) >= concurrency):
-            yield await running.pop(0)
-    for task in running:
+    """Answers in the order of the lines, each as soon as it and those before it are ready."""
+    waiting: asyncio.Queue[asyncio.Task[dict[str, Any]] | None] = asyncio.Queue(concurrency)
+    room = asyncio.Semaphore(concurrency)
+
+    async def bounded(line: str) -> dict[str, Any]:
+        async with room:
+            return await _answer(line, handle)
+
+    async def read() -> None:
+        iterator = iter(lines)
+        # Reading blocks, so it is done in a thread: an answer goes out while the next line is awaited.
+        while (line := await asyncio.to_thread(next, iterator, None)) is not None:
+            if line.strip():
+                await waiting.put(asyncio.create_task(bounded(line)))
+        await waiting.put(None)
+
+    reader = asyncio.create_task(read())
+    while (task := await waiting.get()) is not None:
         yield await task
+    await reader
 
 
 async def answer_lines_concurrently(

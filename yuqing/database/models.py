@@ -20,7 +20,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
-    text,
+    text as sql,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -64,10 +64,10 @@ class Company(Base):
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
     name: Mapped[str] = mapped_column(Text)
-    aliases: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
-    exclude_words: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    aliases: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
+    exclude_words: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     query: Mapped[str | None] = mapped_column(Text)
-    enabled: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    enabled: Mapped[bool] = mapped_column(Boolean, server_default=sql("true"))
     created_at: Mapped[datetime] = _created()
 
 
@@ -77,14 +77,14 @@ class Document(Base):
     __tablename__ = "documents"
     __table_args__ = (
         Index("documents_search", "search", postgresql_using="gin"),
-        Index("documents_by_time", text("COALESCE(published_at, first_seen) DESC"), "doc_id"),
+        Index("documents_by_time", sql("COALESCE(published_at, first_seen) DESC"), "doc_id"),
         Index("documents_by_group", "group_id"),
         Index("documents_by_content", "content_hash"),
     )
 
     doc_id: Mapped[str] = mapped_column(_KEY, primary_key=True)
     content_hash: Mapped[str] = mapped_column(_KEY)
-    version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+    version: Mapped[int] = mapped_column(Integer, server_default=sql("1"))
     kind: Mapped[str] = mapped_column(String(16))
     site: Mapped[str] = mapped_column(Text)
     url: Mapped[str] = mapped_column(Text)
@@ -97,7 +97,7 @@ class Document(Base):
     author: Mapped[str | None] = mapped_column(Text)
     source: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str] = mapped_column(String(8))
-    segments: Mapped[list[dict[str, Any]]] = mapped_column(server_default=text("'[]'"))
+    segments: Mapped[list[dict[str, Any]]] = mapped_column(server_default=sql("'[]'"))
     parent_url: Mapped[str | None] = mapped_column(Text)
     group_id: Mapped[str] = mapped_column(ForeignKey("reprint_groups.group_id", deferrable=True, initially="DEFERRED"))
     batch_key: Mapped[str] = mapped_column(Text)
