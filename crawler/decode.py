@@ -1,0 +1,57 @@
+"""From bytes to text: what the site's file, a byte order mark, the HTTP header and the page say, and what is true."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+# The names under which Chinese pages declare subsets of GB18030; browsers read all of them as the superset.
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "ascii": "utf-8", "iso8859-1": "cp1252"}
+_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_IN_HEADER = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
+_IN_PAGE = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_IN_XML = re.compile(rb"^\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
+_HEAD = 4096  # bytes searched for a declaration; the HTML standard asks pages to have it in the first 1,024
+
+
+def decode(body: bytes, content_type: str = "", charset: str | None = None) -> tuple[str, str]:
+    """(text, name of the encoding). Never fails: what no encoding reads becomes U+FFFD.
+
+    In order: a byte order mark, `charset` (the site's file), the header, the page's own declaration, UTF-8, GB18030.
+    The first that decodes every byte wins, so a declaration that lies is passed over; when none does, the one with the
+    fewest characters lost.
+    """
+    for mark, name in _BYTE_ORDER_MARKS:
+        if body.startswith(mark):
+            return body[len(mark) :].decode(name, "replace"), name
+    declared = [charset, _first(_IN_HEADER.search(content_type))]
+    head = body[:_HEAD]
+    declared += [_first(pattern.search(head)) for pattern in (_IN_XML, _IN_PAGE)]
+    candidates = dict.fromkeys(name for name in map(_known, declared) if name)
+    candidates.update({"utf-8": None, "gb18030": None})
+    for name in candidates:
+        try:
+            return body.decode(name), name
+        except UnicodeDecodeError:
+            continue
+    readings = ((body.decode(name, "replace"), name) for name in candidates)
+    return min(readings, key=lambda reading: reading[0].count("\ufffd"))
+
+
+def _first(match: re.Match[str] | re.Match[bytes] | None) -> str | None:
+    if match is None:
+        return None
+    found = match[1]
+    return found.decode("ascii", "replace") if isinstance(found, bytes) else found
+
+
+def _known(name: str | None) -> str | None:
+    try:
+        canonical = codecs.lookup(name).name if name else None
+        "".encode(canonical or "utf-8")  # refuses codecs that are no character encodings, such as base64
+    except (LookupError, UnicodeError):
+        return None
+    if canonical is None:
+        return None
+    # A page cannot declare UTF-16 in ASCII and mean it (HTML standard, 13.2.3.2): it is UTF-8.
+    return "utf-8" if canonical.startswith("utf-16") else _SUPERSETS.get(canonical, canonical)

@@ -1,0 +1,1 @@
+"""Spiders: one kind of site a file."""
