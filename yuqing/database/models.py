@@ -129,15 +129,66 @@ class ReprintGroup(Base):
 
 
 class Signature(Base):
-    """A document version's MinHash: 128 permutations of 32 bits, little-endian."""
+    """A document's MinHash (128 permutations of 32 bits, little-endian) and its place in the forest of reprints.
+
+    Both are those of the document's first version. `bands` are the hashes under which near-duplicates meet; `parent_id` is the
+    best verified earlier document and `similarity` the estimate; a document without a parent is the root of its group.
+    """
 
     __tablename__ = "signatures"
+    __table_args__ = (
+        Index("signatures_by_band", "bands", postgresql_using="gin"),
+        Index("signatures_by_content", "content_hash"),
+        Index("signatures_by_parent", "parent_id"),
+    )
 
     doc_id: Mapped[str] = mapped_column(
         ForeignKey("documents.doc_id", ondelete="CASCADE", deferrable=True, initially="DEFERRED"), primary_key=True
     )
+    content_hash: Mapped[str] = mapped_column(_KEY)
     first_seen: Mapped[datetime] = mapped_column(index=True)
     minhash: Mapped[bytes] = mapped_column(LargeBinary)
+    bands: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
+    parent_id: Mapped[str | None] = mapped_column(_KEY)
+    similarity: Mapped[float | None] = mapped_column(Float)
+
+
+class StagedArticle(Base):
+    """A cleaned document on its way from a Spark executor to the tables; merged only when its attempt was committed.
+
+    Unlogged: a crash of the database empties it, and the driver, which counts, starts the batch again.
+    """
+
+    __tablename__ = "staged_articles"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    run_id: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    batch_key: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True)
+    attempt: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    line: Mapped[int] = mapped_column(Integer, primary_key=True)
+    staged_at: Mapped[datetime] = _created()
+    doc_id: Mapped[str] = mapped_column(_KEY)
+    content_hash: Mapped[str] = mapped_column(_KEY)
+    kind: Mapped[str] = mapped_column(String(16))
+    site: Mapped[str] = mapped_column(Text)
+    url: Mapped[str] = mapped_column(Text)
+    canonical_url: Mapped[str] = mapped_column(Text)
+    title: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text)
+    published_at: Mapped[datetime | None]
+    fetched_at: Mapped[datetime]
+    author: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text)
+    language: Mapped[str] = mapped_column(String(8))
+    segments: Mapped[list[dict[str, Any]]]
+    parent_url: Mapped[str | None] = mapped_column(Text)
+    cleaning_version: Mapped[str] = mapped_column(Text)
+    terms: Mapped[list[str]]
+    media: Mapped[list[dict[str, Any]]]
+    mentions: Mapped[list[dict[str, Any]]]
+    minhash: Mapped[bytes] = mapped_column(LargeBinary)
+    bands: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
 
 
 class MentionRow(Base):
