@@ -53,25 +53,41 @@ def parse_feed(body: bytes, content_type: str = "") -> list[Entry]:
                 if child.get("rel", "alternate") == "alternate":
                     found.setdefault("link", child.get("href", ""))
             elif name == "author" and len(child):
-                found.setdefault("author", " ".join(_text(part) for part in child if _name(part) == "name"))
+                found.setdefault(
+                    "author",
+                    " ".join(_text(part) for part in child if _name(part) == "name"),
+                )
             elif _text(child):
                 found.setdefault(name, _text(child))
         url = found.get("link") or _permanent(found.get("guid", ""))
         if url:
-            time = next((found[key] for key in ("pubdate", "published", "date", "updated") if key in found), None)
+            time = next(
+                (
+                    found[key]
+                    for key in ("pubdate", "published", "date", "updated")
+                    if key in found
+                ),
+                None,
+            )
             author = found.get("author") or found.get("creator")
             entries.append(Entry(url, found.get("title"), author, parse_time(time)))
     return entries
 
 
-def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**20) -> Sitemap:
+def parse_sitemap(
+    body: bytes, content_type: str = "", *, limit: int = 50 * 2**20
+) -> Sitemap:
     """A sitemap, news sitemap or index, also gzipped (at most `limit` bytes unpacked; sitemaps.org allows 50 MiB).
 
     Raises BrokenFeed.
     """
     result = Sitemap()
     for node in _root(_gunzip(body, limit), content_type):
-        found = {_name(child): _text(child) for child in node.iter() if child is not node and _text(child)}
+        found = {
+            _name(child): _text(child)
+            for child in node.iter()
+            if child is not node and _text(child)
+        }
         if not found.get("loc"):
             continue
         if _name(node) == "sitemap":
@@ -79,7 +95,12 @@ def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**2
         elif _name(node) == "url":
             # lastmod is the time of the last change, not of publication: no hint.
             result.entries.append(
-                Entry(found["loc"], found.get("title"), None, parse_time(found.get("publication_date")))
+                Entry(
+                    found["loc"],
+                    found.get("title"),
+                    None,
+                    parse_time(found.get("publication_date")),
+                )
             )
     return result
 
@@ -100,7 +121,13 @@ def parse_time(text: str | None) -> datetime | None:
 def _root(body: bytes, content_type: str) -> etree._Element:
     # Decoded by our own rules first: feeds lie about their charset as pages do.
     text = _DECLARATION.sub("", decode(body, content_type)[0].lstrip("\ufeff"), count=1)
-    parser = etree.XMLParser(encoding="utf-8", recover=True, resolve_entities=False, no_network=True, huge_tree=False)
+    parser = etree.XMLParser(
+        encoding="utf-8",
+        recover=True,
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+    )
     try:
         root = etree.fromstring(text.strip().encode("utf-8", "replace"), parser)
     except (etree.XMLSyntaxError, ValueError) as problem:
