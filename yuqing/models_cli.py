@@ -83,7 +83,7 @@ def pull_models(
 
 @app.command("verify")
 def verify_models(names: Names = None, as_json: Json = False) -> None:
-    """Read every file and compare its sha256; without names, of all models that are here. Exit status 1: something is wrong."""
+    """Read every file and compare its sha256; no names: of all models that are here. Exit status 1: one is wrong."""
     settings = get_settings()
     chosen = (
         [find_model(name) for name in names]

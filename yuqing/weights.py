@@ -46,7 +46,7 @@ def model_folder(model: Model, settings: Settings) -> Path:
 def model_path(name: str, settings: Settings) -> Path:
     """The folder with the model's files, which are fetched and verified first when they are absent.
 
-    A folder that is there was verified when it was made; now only sizes are compared (`yuqing models verify` reads everything).
+    A folder that is there was verified when it was made; now only sizes are compared (`yuqing models verify` reads it).
     Raises UnknownModel, ModelUnavailable, ModelDamaged, UnverifiedModel.
     """
     model = find_model(name)
@@ -74,10 +74,10 @@ def pull(
 ) -> bool:
     """Fetch the model unless it is there and right. Returns whether anything was fetched.
 
-    Sources are tried in order: the local folder of settings.models.folder, then those of the manifest. Two processes may pull at
-    once: the second waits for the first and finds the work done. Raises ModelUnavailable when no source has the files,
-    ModelDamaged when one gave wrong bytes (which are removed) and no other gave right ones, UnverifiedModel when the
-    manifest has no hashes and `accept_unverified` is not set.
+    Sources are tried in order: the local folder of settings.models.folder, then those of the manifest. Two processes
+    may pull at once: the second waits for the first and finds the work done. Raises ModelUnavailable when no source has
+    the files, ModelDamaged when one gave wrong bytes (which are removed) and no other gave right ones, UnverifiedModel
+    when the manifest has no hashes and `accept_unverified` is not set.
     """
     folder = model_folder(model, settings)
     with _lock(folder.with_name(f".{model.name}.lock")):
