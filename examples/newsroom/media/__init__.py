@@ -1,0 +1,1 @@
+"""The three media of the newsroom, an ASGI application each."""
