@@ -69,11 +69,44 @@ class LLMSettings(Section):
 
 
 class CrawlerSettings(Section):
-    """The crawl."""
+    """The crawl: which sites, how much at once, how large and how long things may be."""
+
+    sites_folders: tuple[Path, ...] = Field((), description="folders of site files, in place of the shipped ones")
+    concurrent_sites: int = Field(4, ge=1, description="sites crawled at the same time")
+    batch_pages: int = Field(500, ge=1, description="a batch is written when it has this many pages,")
+    batch_bytes: int = Field(32 * 2**20, ge=1, description="or this many bytes,")
+    batch_seconds: float = Field(60, gt=0, description="or this age")
+    download_timeout_s: float = Field(30, gt=0)
+    retries: int = Field(2, ge=0, description="further tries of a request that failed or met 408, 429 or 5xx")
+    page_bytes: int = Field(16 * 2**20, ge=1, description="larger pages are refused")
+    media_bytes: int = Field(512 * 2**20, ge=1, description="larger recordings are refused")
+    media_timeout_s: float = Field(600, gt=0, description="a whole recording")
+    browsers: int = Field(2, ge=1, description="Chromium instances; 2 on 2 cores load 5.2 pages/s, 1 loads 3.1")
+    browser_page_timeout_s: float = Field(30, gt=0, description="until the page's document is there")
+    browser_wait_s: float = Field(15, gt=0, description="until the selector that a page is waited for exists")
+    chromium: Path = Path("/usr/bin/chromium")
+    chromedriver: Path = Path("/usr/bin/chromedriver")
+    stop_timeout_s: float = Field(20, gt=0, description="after SIGTERM, for the requests under way")
 
 
 class CleaningSettings(Section):
     """The Spark job that turns raw pages into articles."""
+
+    master: str = Field("local[*]", description="Spark's master: local[*], spark://..., k8s://...")
+    driver_memory: str = Field("1g", description="the JVM's heap in local mode; the Python workers are extra")
+    batches_a_round: int = Field(200, ge=1, description="batches cleaned by one Spark job and merged in one transaction")
+    rows_a_transfer: int = Field(64, ge=1, description="pages a message between the JVM and a Python worker")
+    maximum_record_bytes: int = Field(16 * 2**20, ge=1024, description="longer lines of a batch are quarantined")
+    minimum_characters: int = Field(
+        20, ge=0, description="title and text together; below it stand captions and error pages (2 % of labelled news texts)"
+    )
+    minimum_letter_share: float = Field(0.3, ge=0, le=1, description="tables of prices and lottery numbers stay below it")
+    maximum_unreadable_share: float = Field(0.02, ge=0, le=1, description="replacement characters: the page lost its text")
+    maximum_repeated_share: float = Field(0.5, ge=0, le=1, description="the same sentences again and again: spam")
+    duplicate_threshold: float = Field(
+        0.4, gt=0, le=1, description="estimated Jaccard similarity of character 3-grams from which a text is a reprint"
+    )
+    duplicate_candidates: int = Field(200, ge=1, description="earlier documents a document is compared with at most")
 
 
 class ASRSettings(Section):
@@ -85,6 +118,17 @@ class GatewaySettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    session_secret: SecretStr | None = Field(
+        None, description="signs the pages' sessions; the same for all replicas; empty: one made in the data folder"
+    )
+    session_hours: float = Field(12, gt=0, description="a sign-in lasts a working day")
+    time_zone: str = Field("Asia/Shanghai", description="IANA zone of times on the pages and of times given without one")
+    page_size: int = Field(30, ge=1, le=100, description="documents a page")
+    body_limit_bytes: int = Field(2**20, ge=2**10, description="largest request body; /v1/analyze takes 100,000 characters")
+    analyze_timeout_s: float = Field(60, gt=0, description="wait for the language model's answer to POST /v1/analyze")
+    dependency_timeout_s: float = Field(2, gt=0, description="wait for each dependency that /readyz asks")
+    shutdown_s: int = Field(20, ge=1, description="time that requests under way have to finish after SIGTERM")
+    match_limit: int = Field(20_000, ge=1, description="latest documents in which a new company is looked for")
 
 
 class EmbeddedSettings(Section):
