@@ -10,9 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 import xxhash
 
-_UNRESERVED = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
-)  # RFC 3986, 2.3
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986, 2.3
 _PATH = _UNRESERVED | frozenset("!$&'()*+,;=:@/")  # RFC 3986, 3.3
 _QUERY = _PATH | frozenset("?")  # RFC 3986, 3.4
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -25,14 +23,8 @@ _ROUTE_FRAGMENT = ("/", "!")
 @lru_cache(maxsize=1)
 def tracking_parameters() -> tuple[frozenset[str], tuple[str, ...]]:
     """The maintained list: (names, prefixes), in lower case."""
-    text = (files("crawler") / "data" / "tracking_parameters.txt").read_text(
-        encoding="utf-8"
-    )
-    lines = [
-        line.strip().lower()
-        for line in text.splitlines()
-        if line.strip() and not line.startswith("#")
-    ]
+    text = (files("crawler") / "data" / "tracking_parameters.txt").read_text(encoding="utf-8")
+    lines = [line.strip().lower() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     names = frozenset(line for line in lines if not line.endswith("*"))
     return names, tuple(line[:-1] for line in lines if line.endswith("*"))
 
@@ -54,13 +46,8 @@ def canonicalise(url: str, keep_parameters: Collection[str] = ()) -> str:
     host = _host(parts.hostname)
     port = parts.port
     authority = host if port in (None, _DEFAULT_PORTS[scheme]) else f"{host}:{port}"
-    path = (
-        _remove_dot_segments(_SESSION_IN_PATH.sub("", _escapes(parts.path, _PATH)))
-        or "/"
-    )
-    query = "&".join(
-        _parameters(parts.query, {name.lower() for name in keep_parameters})
-    )
+    path = _remove_dot_segments(_SESSION_IN_PATH.sub("", _escapes(parts.path, _PATH))) or "/"
+    query = "&".join(_parameters(parts.query, {name.lower() for name in keep_parameters}))
     fragment = parts.fragment if parts.fragment.startswith(_ROUTE_FRAGMENT) else ""
     return (
         f"{scheme}://{authority}{path}"
@@ -80,7 +67,7 @@ def join(base: str, link: str) -> str | None:
 
 
 def url_hash(canonical_url: str) -> int:
-    """xxh64 of the canonical address: what the seen sets hold. 10 million URLs collide with probability 2.7e-6 (n²/2^65)."""
+    """xxh64 of a canonical address, as the seen sets hold it; 10 million collide with probability 2.7e-6 (n²/2^65)."""
     return xxhash.xxh64_intdigest(canonical_url.encode("utf-8", "surrogatepass"))
 
 
@@ -108,17 +95,13 @@ def _escapes(text: str, allowed: frozenset[str]) -> str:
         character = text[position]
         if character == "%" and (match := _ESCAPE.match(text, position)):
             resolved = chr(int(match[1], 16))
-            result.append(
-                resolved if resolved in _UNRESERVED else f"%{match[1].upper()}"
-            )
+            result.append(resolved if resolved in _UNRESERVED else f"%{match[1].upper()}")
             position += 3
             continue
         if character in allowed:
             result.append(character)
         else:
-            result.extend(
-                f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass")
-            )
+            result.extend(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
         position += 1
     return "".join(result)
 

@@ -19,18 +19,12 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
-_IN_PAGE = re.compile(
-    rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE
-)
-_IN_XML = re.compile(
-    rb"^\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE
-)
+_IN_PAGE = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_IN_XML = re.compile(rb"^\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
 _HEAD = 4096  # bytes searched for a declaration; the HTML standard asks pages to have it in the first 1,024
 
 
-def decode(
-    body: bytes, content_type: str = "", charset: str | None = None
-) -> tuple[str, str]:
+def decode(body: bytes, content_type: str = "", charset: str | None = None) -> tuple[str, str]:
     """(text, name of the encoding). Never fails: what no encoding reads becomes U+FFFD.
 
     In order: a byte order mark, `charset` (the site's file), the header, the page's own declaration, UTF-8, GB18030.
@@ -64,16 +58,10 @@ def _first(match: re.Match[str] | re.Match[bytes] | None) -> str | None:
 def _known(name: str | None) -> str | None:
     try:
         canonical = codecs.lookup(name).name if name else None
-        "".encode(
-            canonical or "utf-8"
-        )  # refuses codecs that are no character encodings, such as base64
+        "".encode(canonical or "utf-8")  # refuses codecs that are no character encodings, such as base64
     except (LookupError, UnicodeError):
         return None
     if canonical is None:
         return None
     # A page cannot declare UTF-16 in ASCII and mean it (HTML standard, 13.2.3.2): it is UTF-8.
-    return (
-        "utf-8"
-        if canonical.startswith("utf-16")
-        else _SUPERSETS.get(canonical, canonical)
-    )
+    return "utf-8" if canonical.startswith("utf-16") else _SUPERSETS.get(canonical, canonical)

@@ -62,11 +62,7 @@ def parse_feed(body: bytes, content_type: str = "") -> list[Entry]:
         url = found.get("link") or _permanent(found.get("guid", ""))
         if url:
             time = next(
-                (
-                    found[key]
-                    for key in ("pubdate", "published", "date", "updated")
-                    if key in found
-                ),
+                (found[key] for key in ("pubdate", "published", "date", "updated") if key in found),
                 None,
             )
             author = found.get("author") or found.get("creator")
@@ -74,20 +70,14 @@ def parse_feed(body: bytes, content_type: str = "") -> list[Entry]:
     return entries
 
 
-def parse_sitemap(
-    body: bytes, content_type: str = "", *, limit: int = 50 * 2**20
-) -> Sitemap:
+def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**20) -> Sitemap:
     """A sitemap, news sitemap or index, also gzipped (at most `limit` bytes unpacked; sitemaps.org allows 50 MiB).
 
     Raises BrokenFeed.
     """
     result = Sitemap()
     for node in _root(_gunzip(body, limit), content_type):
-        found = {
-            _name(child): _text(child)
-            for child in node.iter()
-            if child is not node and _text(child)
-        }
+        found = {_name(child): _text(child) for child in node.iter() if child is not node and _text(child)}
         if not found.get("loc"):
             continue
         if _name(node) == "sitemap":

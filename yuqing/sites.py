@@ -43,9 +43,7 @@ class SiteError(YuqingError):
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(
-            "not a complete http(s) address; write it as https://www.example.cn/path"
-        )
+        raise ValueError("not a complete http(s) address; write it as https://www.example.cn/path")
     return value
 
 
@@ -55,9 +53,7 @@ def _address_pattern(value: str) -> str:
     except re.error as problem:
         raise ValueError(f"not a regular expression: {problem}") from problem
     if not value.lstrip("^(").startswith(("http", ".*")):
-        raise ValueError(
-            r"must match from the scheme on; begin it as in https?://www\.example\.cn/news/\d+"
-        )
+        raise ValueError(r"must match from the scheme on; begin it as in https?://www\.example\.cn/news/\d+")
     return value
 
 
@@ -65,9 +61,7 @@ def _charset(value: str) -> str:
     try:
         return codecs.lookup(value).name
     except LookupError as problem:
-        raise ValueError(
-            "an unknown charset; common ones are utf-8, gb18030 and big5"
-        ) from problem
+        raise ValueError("an unknown charset; common ones are utf-8, gb18030 and big5") from problem
 
 
 Url = Annotated[str, AfterValidator(_http_url)]
@@ -95,21 +89,13 @@ class ListPage(_Rules):
     @model_validator(mode="after")
     def _pagination_is_complete(self) -> ListPage:
         if self.next and self.page_urls:
-            raise ValueError(
-                "has both `next` and `page_urls`; keep the one that the site needs"
-            )
+            raise ValueError("has both `next` and `page_urls`; keep the one that the site needs")
         if self.page_urls and PAGE_PLACEHOLDER not in self.page_urls:
-            raise ValueError(
-                "`page_urls` has no {page}; write {page} where the page's number goes"
-            )
+            raise ValueError("`page_urls` has no {page}; write {page} where the page's number goes")
         if self.pages > 1 and not (self.next or self.page_urls):
-            raise ValueError(
-                "`pages` needs `next` (a CSS selector) or `page_urls` (an address with {page})"
-            )
+            raise ValueError("`pages` needs `next` (a CSS selector) or `page_urls` (an address with {page})")
         if self.pages == 1 and (self.next or self.page_urls):
-            raise ValueError(
-                "has pagination but reads one page; set `pages` to how many a run may read"
-            )
+            raise ValueError("has pagination but reads one page; set `pages` to how many a run may read")
         return self
 
 
@@ -173,16 +159,14 @@ class Site(_Rules):
     @model_validator(mode="after")
     def _has_a_beginning(self) -> Site:
         if not (self.start_urls or self.lists or self.feeds or self.sitemaps):
-            raise ValueError(
-                "has no beginning; give at least one of start_urls, lists, feeds or sitemaps"
-            )
+            raise ValueError("has no beginning; give at least one of start_urls, lists, feeds or sitemaps")
         return self
 
     def is_article(self, canonical_url: str) -> bool:
         """Whether the address is an article by the site's patterns."""
-        return any(
-            re.match(pattern, canonical_url) for pattern in self.articles
-        ) and not any(re.match(pattern, canonical_url) for pattern in self.exclude)
+        return any(re.match(pattern, canonical_url) for pattern in self.articles) and not any(
+            re.match(pattern, canonical_url) for pattern in self.exclude
+        )
 
     def browser_rule(self, url: str) -> BrowserRule | None:
         """The first rule that says that this address needs Chromium."""
@@ -225,9 +209,7 @@ def load_site(path: Path) -> Site:
             cure="check its path and permissions",
         ) from problem
     except UnicodeDecodeError as problem:
-        raise SiteError(
-            f"{path} is not UTF-8: {problem.reason}", cure="save it as UTF-8"
-        ) from problem
+        raise SiteError(f"{path} is not UTF-8: {problem.reason}", cure="save it as UTF-8") from problem
     except yaml.YAMLError as problem:
         mark = getattr(problem, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -244,9 +226,7 @@ def load_site(path: Path) -> Site:
     try:
         return Site.model_validate(data)
     except ValidationError as problem:
-        raise SiteError(
-            "\n".join(_complaints(path, root, problem)), cure=_cure(problem)
-        ) from problem
+        raise SiteError("\n".join(_complaints(path, root, problem)), cure=_cure(problem)) from problem
 
 
 def _complaints(path: Path, root: yaml.Node, problem: ValidationError) -> Iterator[str]:
@@ -255,20 +235,14 @@ def _complaints(path: Path, root: yaml.Node, problem: ValidationError) -> Iterat
         field = ".".join(str(part) for part in location) or "the site"
         message = error["msg"].removeprefix("Value error, ")
         given = error.get("input")
-        value = (
-            f" (given: {given!r})"
-            if isinstance(given, str | int | float) and error["type"] != "missing"
-            else ""
-        )
+        value = f" (given: {given!r})" if isinstance(given, str | int | float) and error["type"] != "missing" else ""
         yield f"{path}, line {_line(root, location)}: {field}: {message}{value}"
 
 
 def _cure(problem: ValidationError) -> str:
     if any(error["type"] == "extra_forbidden" for error in problem.errors()):
         return f"the fields of a site are: {', '.join(Site.model_fields)}; docs/crawler.md explains each"
-    return (
-        "correct the fields named; docs/crawler.md explains each, with a full example"
-    )
+    return "correct the fields named; docs/crawler.md explains each, with a full example"
 
 
 def _line(root: yaml.Node, location: tuple[Any, ...]) -> int:
@@ -280,11 +254,7 @@ def _line(root: yaml.Node, location: tuple[Any, ...]) -> int:
             for key, value in node.value:
                 if key.value == str(part):
                     found, line = value, key.start_mark.line
-        elif (
-            isinstance(node, yaml.SequenceNode)
-            and isinstance(part, int)
-            and part < len(node.value)
-        ):
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             found = node.value[part]
             line = found.start_mark.line
         if found is None:

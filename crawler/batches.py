@@ -1,0 +1,175 @@
+"""Batches of raw documents: written whole, then followed by the segment of addresses that they settle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Self
+
+from pydantic import ValidationError
+from scrapy.crawler import Crawler
+
+from crawler.report import CrawlReport
+from crawler.seen import pack, segment_key
+from crawler.site_crawler import FetchedPage, SiteCrawler, of
+from yuqing import quarantine
+from yuqing.contracts import RawDocument
+from yuqing.errors import YuqingError
+from yuqing.identity import new_ulid
+from yuqing.objects import ObjectStore
+
+STAGE = "crawler"
+
+
+@dataclass
+class Batch:
+    """What is collected and not yet written. `opened` is in seconds of the monotonic clock."""
+
+    lines: list[bytes] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    settles: set[int] = field(default_factory=set)
+    size: int = 0
+    via_browser: int = 0
+    opened: float = field(default_factory=monotonic)
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.rejected or self.settles)
+
+
+class BatchWriter:
+    """Collects one site's documents and writes them batch by batch, one at a time and in order.
+
+    The order of the three writes of a batch is the guarantee: documents, quarantine, seen segment. Killed before the
+    first, the pages are fetched again; killed before the last, `seen.repair` makes the segment up from the batch.
+    """
+
+    def __init__(
+        self, store: ObjectStore, site: str, report: CrawlReport, *, pages: int, seconds: float, size: int
+    ) -> None:
+        self.store, self.site, self.report = store, site, report
+        self._pages, self._seconds, self._size = pages, seconds, size
+        self._open = Batch()
+        self._writing = asyncio.Lock()
+        self.failure: YuqingError | None = None
+
+    def add(self, record: dict[str, Any], settles: Iterable[int], *, via_browser: bool = False) -> None:
+        """Put a page into the open batch; a record that breaks the contract goes to quarantine with the reason."""
+        if not self._open:
+            self._open = Batch()
+        self._open.settles.update(settles)
+        try:
+            line = RawDocument.model_validate(record).model_dump_json().encode() + b"\n"
+        except (ValidationError, ValueError) as problem:
+            self._open.rejected.append({"reason": _reason(problem), "record": record})
+            return
+        self._open.lines.append(line)
+        self.report.collected += 1
+        self._open.size += len(line)
+        self._open.via_browser += via_browser
+
+    def settle(self, hashes: Iterable[int]) -> None:
+        """Addresses that are settled without a page: gone, or another name of a page already collected."""
+        if not self._open:
+            self._open = Batch()
+        self._open.settles.update(hashes)
+
+    @property
+    def full(self) -> bool:
+        """Whether the open batch has reached its size."""
+        return len(self._open.lines) >= self._pages or self._open.size >= self._size
+
+    @property
+    def old(self) -> bool:
+        """Whether the open batch has reached its age."""
+        return bool(self._open) and monotonic() - self._open.opened >= self._seconds
+
+    async def flush(self) -> None:
+        """Write the open batch in a thread. After a failure nothing more is written: see `failure`.
+
+        Raises YuqingError (S3 is away or refuses).
+        """
+        async with self._writing:
+            batch, self._open = self._open, Batch()
+            if not batch or self.failure:
+                return
+            try:
+                await asyncio.to_thread(self._write, batch)
+            except YuqingError as problem:
+                self.failure = problem
+                raise
+            self.report.new_articles += len(batch.lines)
+            self.report.new_via_browser += batch.via_browser
+            self.report.quarantined += len(batch.rejected)
+            self.report.batches += bool(batch.lines)
+
+    def _write(self, batch: Batch) -> None:
+        ulid = new_ulid()
+        moment = datetime.now(UTC)
+        key = f"raw/{self.site}/{moment:%Y/%m/%d}/{ulid}.jsonl.gz"
+        if batch.lines:
+            data = gzip.compress(b"".join(batch.lines), compresslevel=6, mtime=0)
+            self.store.put(key, data, content_type="application/gzip")
+        if batch.rejected:
+            quarantine.write(self.store, STAGE, ulid, batch.rejected, day=moment)
+        if batch.settles:
+            self.store.put(segment_key(key), pack(batch.settles), content_type="application/octet-stream")
+
+
+class BatchPipeline:
+    """Hands the spider's pages to the site's BatchWriter, and flushes it by size, by age and at the end."""
+
+    _LOOK_EVERY_S = 1.0
+
+    def __init__(self, crawler: SiteCrawler) -> None:
+        self.crawler = crawler
+        self.batches = crawler.batches
+        self._clock: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's way in."""
+        return cls(of(crawler))
+
+    async def open_spider(self) -> None:
+        """Start watching the open batch's age."""
+        self._clock = asyncio.create_task(self._watch())
+
+    async def process_item(self, item: FetchedPage) -> FetchedPage:
+        """Collect a page; when the batch is full, wait until it is on S3."""
+        self.batches.add(item.record, item.settles, via_browser=item.via_browser)
+        if self.batches.full:
+            await self._flush()
+        return item
+
+    async def close_spider(self) -> None:
+        """Write what is left."""
+        self._closing.set()
+        if self._clock:
+            await self._clock  # not cancelled: it may be in the middle of a batch
+        await self._flush()
+
+    async def _watch(self) -> None:
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._LOOK_EVERY_S)
+            if self.batches.old:
+                await self._flush()
+
+    async def _flush(self) -> None:
+        try:
+            await self.batches.flush()
+        except YuqingError as problem:
+            self.crawler.give_up(problem)
+
+
+def _reason(problem: ValidationError | ValueError) -> str:
+    if isinstance(problem, ValidationError):
+        first = problem.errors(include_url=False, include_input=False)[0]
+        return f"field {'.'.join(str(part) for part in first['loc']) or 'record'}: {first['msg']}"
+    return str(problem)

@@ -1,0 +1,114 @@
+"""`yuqing crawl`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from yuqing import telemetry
+from yuqing.errors import YuqingError
+from yuqing.objects import ObjectStore
+from yuqing.settings import Settings, get_settings
+from yuqing.sites import Site, load_sites
+
+if TYPE_CHECKING:
+    from crawler.report import CrawlReport
+
+app = typer.Typer()
+
+
+class UnknownSite(YuqingError):
+    """A site was asked for that no file defines."""
+
+
+def known_sites(settings: Settings) -> dict[str, Site]:
+    """The sites of crawler.sites_folders, or those that are shipped when it is empty. Raises SiteError."""
+    return load_sites(settings.crawler.sites_folders or (Path(str(files("crawler"))) / "sites",))
+
+
+def choose(names: Sequence[str], every: bool, sites: dict[str, Site]) -> list[Site]:
+    """The sites to crawl. Raises UnknownSite."""
+    if every:
+        return list(sites.values())
+    if not names:
+        raise UnknownSite("no site was named", cure=f"name one or more of {', '.join(sites)}, or give --all")
+    for name in names:
+        if name not in sites:
+            raise UnknownSite(f"there is no site {name!r}", cure=f"the sites are {', '.join(sites)}")
+    return [sites[name] for name in dict.fromkeys(names)]
+
+
+@app.command("crawl")
+def crawl_command(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[SITE]...", help="Sites by name.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All sites.")] = False,
+    max_pages: Annotated[int | None, typer.Option(min=0, help="At most so many new articles a site.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Totals as one JSON object on standard output.")] = False,
+) -> None:
+    """Bring new articles and recordings of the sites to S3; what is known is not fetched again."""
+    settings = get_settings()
+    sites = choose(names or [], every, known_sites(settings))
+    telemetry.configure(settings.telemetry, stage="crawler")
+    store = ObjectStore.from_settings(settings)
+    from crawler.process import crawl  # Scrapy takes half a second to load
+
+    with telemetry.progress() as progress:
+        task = progress.add_task("crawling", total=None)
+
+        def watch(reports: Sequence[CrawlReport]) -> None:
+            pages, new = sum(report.pages for report in reports), sum(report.collected for report in reports)
+            progress.update(task, description=f"crawling {len(sites)} sites: {new} new articles", completed=pages)
+
+        reports = crawl(sites, store, settings, max_pages=max_pages, watch=watch)
+    if as_json:
+        typer.echo(json.dumps(totals(reports), ensure_ascii=False))
+    else:
+        _print_table(reports)
+
+
+def totals(reports: Sequence[CrawlReport]) -> dict[str, Any]:
+    """What --json prints: crawled (new article pages on S3), fetched_js (those of them that Chromium loaded), ..."""
+    return {
+        "crawled": sum(report.new_articles for report in reports),
+        "fetched_js": sum(report.new_via_browser for report in reports),
+        "pages": sum(report.pages for report in reports),
+        "seen_skipped": sum(report.seen_skipped for report in reports),
+        "duplicates": sum(report.duplicates for report in reports),
+        "gone": sum(report.gone for report in reports),
+        "media": sum(report.media for report in reports),
+        "quarantined": sum(report.quarantined for report in reports),
+        "errors": sum(report.error_count for report in reports),
+        "sites": [report.as_json() for report in reports],
+    }
+
+
+def _print_table(reports: Sequence[CrawlReport]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("site", title="crawled")
+    for column in ("new", "known", "pages", "browser", "gone", "recordings", "errors", "seconds"):
+        table.add_column(column, justify="right")
+    for report in reports:
+        seconds = (report.finished - report.started).total_seconds() if report.finished else 0
+        counts = (
+            report.new_articles,
+            report.seen_skipped,
+            report.pages,
+            report.via_browser,
+            report.gone,
+            report.media,
+            report.error_count,
+            f"{seconds:.0f}",
+        )
+        table.add_row(report.site, *map(str, counts))
+    console = Console()
+    console.print(table)
+    for report in reports:
+        for error in report.errors:
+            console.print(f"{report.site}: {error['url']}: {error['reason']}", markup=False, soft_wrap=True)

@@ -1,0 +1,86 @@
+"""Nothing twice: articles that are settled are not requested, and what a run learns about addresses is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
+
+from crawler.canonical import canonicalise, url_hash
+from crawler.site_crawler import ARTICLE, SiteCrawler, of
+
+GONE = frozenset({404, 410})
+
+
+class AlreadySeen(IgnoreRequest):
+    """A redirect leads to an article that is settled."""
+
+
+def address(crawler: SiteCrawler, url: str) -> int:
+    """The hash of an address in this site's canonical form. Raises ValueError for what is no http(s) address."""
+    return url_hash(canonicalise(url, crawler.site.keep_parameters))
+
+
+def _settle(crawler: SiteCrawler, urls: Iterable[str]) -> None:
+    hashes = {address(crawler, url) for url in urls}
+    crawler.seen.settle(hashes)
+    crawler.batches.settle(hashes)
+
+
+class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
+    """Drops requests before they are scheduled: anything twice in one run, and articles that are settled.
+
+    Lists, feeds and sitemaps are fetched in every run. `max_pages` is kept here too, by counting article requests.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self.site_crawler = of(crawler)
+        self._articles = 0
+
+    def get_processed_request(self, request: Request, response: Response | None) -> Request | None:  # noqa: ARG002
+        """The request, or None when it is not needed."""
+        hash_ = address(self.site_crawler, request.url)
+        if not self.site_crawler.seen.claim(hash_):
+            return None
+        if request.meta.get("role") == ARTICLE:
+            if hash_ in self.site_crawler.seen:
+                self.site_crawler.report.seen_skipped += 1
+                return None
+            limit = self.site_crawler.max_pages
+            if limit is not None and self._articles >= limit:
+                return None
+            self._articles += 1
+        return request
+
+
+class SeenUrlsDownloaderMiddleware:
+    """Settles articles that are gone (404, 410), and redirects whose target is settled already."""
+
+    def __init__(self, crawler: SiteCrawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's way in."""
+        return cls(of(crawler))
+
+    def process_request(self, request: Request) -> None:
+        """Spare the second half of a redirect to a known article; raises AlreadySeen."""
+        sources = request.meta.get("redirect_urls")
+        if sources and request.meta.get("role") == ARTICLE and address(self.crawler, request.url) in self.crawler.seen:
+            _settle(self.crawler, sources)
+            self.crawler.report.duplicates += 1
+            raise AlreadySeen(f"leads to {request.url}, which is known")
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Remember what does not exist any more."""
+        if response.status in GONE and request.meta.get("role") == ARTICLE:
+            _settle(self.crawler, [request.url, *request.meta.get("redirect_urls", [])])
+            self.crawler.report.gone += 1
+        return response

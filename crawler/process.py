@@ -1,0 +1,239 @@
+"""One process that crawls several sites at the same time, each with a Scrapy crawler of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.settings.default_settings import RETRY_EXCEPTIONS
+
+from crawler.batches import BatchWriter
+from crawler.browser import BrowserPool, check_browser
+from crawler.report import CrawlReport
+from crawler.seen import SeenUrls, load
+from crawler.site_crawler import SiteCrawler
+from crawler.spiders.site import SiteSpider
+from yuqing.contracts import now
+from yuqing.errors import YuqingError
+from yuqing.identity import new_ulid
+from yuqing.objects import ObjectStore
+from yuqing.settings import CrawlerSettings, Settings
+from yuqing.sites import Site
+from yuqing.telemetry import get_logger
+
+ROBOTS_NAME = "yuqing"
+log = get_logger(__name__)
+
+
+def crawl(
+    sites: Sequence[Site],
+    store: ObjectStore,
+    settings: Settings,
+    *,
+    max_pages: int | None = None,
+    watch: Callable[[Sequence[CrawlReport]], None] | None = None,
+) -> list[CrawlReport]:
+    """Crawl the sites and return their reports, in order; call it once a process and in its main thread.
+
+    `watch` is called twice a second with the reports of the sites that have begun. SIGTERM and SIGINT end the crawl
+    early with everything flushed; a second one at once. Raises YuqingError before anything is fetched when S3 does not
+    answer or a browser is missing, and afterwards when S3 went away.
+    """
+    options = settings.crawler
+    if any(site.browser for site in sites):
+        check_browser(options)
+    seen = _load_seen(sites, store)
+    return _Crawl(sites, store, settings, seen, max_pages, watch).run()
+
+
+def _load_seen(sites: Sequence[Site], store: ObjectStore) -> list[SeenUrls]:
+    store.ensure_bucket()
+    with ThreadPoolExecutor(4) as readers:
+        return list(readers.map(lambda site: load(store, site), sites))
+
+
+class _Crawl:
+    """The state of one run of the process."""
+
+    def __init__(
+        self,
+        sites: Sequence[Site],
+        store: ObjectStore,
+        settings: Settings,
+        seen: Sequence[SeenUrls],
+        max_pages: int | None,
+        watch: Callable[[Sequence[CrawlReport]], None] | None,
+    ) -> None:
+        self.options = settings.crawler
+        self.store = store
+        self.max_pages = max_pages
+        self.watch = watch
+        self.reports: list[CrawlReport] = []
+        self.stopping = False
+        self.crawlers: list[SiteCrawler] = []
+        self.problems: list[BaseException] = []
+        for name in ("scrapy", "twisted", "selenium", "asyncio"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.process = AsyncCrawlerProcess(_PROCESS_SETTINGS, install_root_handler=False)
+        needs_browser = any(site.browser for site in sites)
+        self.work = list(zip(sites, seen, strict=True))
+        self.browsers_folder = settings.state / "browsers" if needs_browser else None
+        self.browsers: BrowserPool | None = None
+
+    def run(self) -> list[CrawlReport]:
+        # Signals are ours, not Scrapy's: its graceful stop has no time limit.
+        loop = asyncio.get_event_loop()  # the one that AsyncCrawlerProcess has set
+        task = loop.create_task(self._main())
+        self.process.start(stop_after_crawl=False, install_signal_handlers=False)
+        if task.done() and not task.cancelled() and (problem := task.exception()):
+            raise problem
+        for crawler in self.crawlers:
+            if crawler.batches.failure:
+                raise crawler.batches.failure
+        if self.problems:
+            raise self.problems[0]
+        return self.reports
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signal_ in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_, self._on_signal)
+        if self.browsers_folder:
+            self.browsers = BrowserPool(self.options, self.browsers_folder)
+        watcher = loop.create_task(self._watch())
+        gate = asyncio.Semaphore(self.options.concurrent_sites)
+        try:
+            await asyncio.gather(*(self._one(gate, site, seen) for site, seen in self.work))
+        finally:
+            watcher.cancel()
+            if self.watch:
+                self.watch(self.reports)
+            if self.browsers:
+                await self.browsers.close()
+            self._stop_reactor()
+
+    async def _one(self, gate: asyncio.Semaphore, site: Site, seen: SeenUrls) -> None:
+        async with gate:
+            if self.stopping:
+                return
+            report = CrawlReport(run_id=new_ulid(), site=site.name, started=now())
+            batches = BatchWriter(
+                self.store,
+                site.name,
+                report,
+                pages=self.options.batch_pages,
+                seconds=self.options.batch_seconds,
+                size=self.options.batch_bytes,
+            )
+            crawler = SiteCrawler(
+                SiteSpider,
+                scrapy_settings(site, self.options),
+                site=site,
+                settings=self.options,
+                store=self.store,
+                seen=seen,
+                batches=batches,
+                report=report,
+                browsers=self.browsers,
+                max_pages=self.max_pages,
+            )
+            self.reports.append(report)
+            self.crawlers.append(crawler)
+            try:
+                await self.process.crawl(crawler)
+                if batches.failure is None:
+                    await asyncio.to_thread(report.write, self.store)
+            except YuqingError as problem:
+                batches.failure = batches.failure or problem
+            except Exception as problem:
+                log.exception("the crawl of a site broke off", site=site.name)
+                self.problems.append(problem)
+            log.info(
+                "crawled", site=site.name, reason=report.reason, new=report.new_articles, errors=report.error_count
+            )
+
+    def _on_signal(self) -> None:
+        if self.stopping:
+            raise SystemExit(130)
+        self.stopping = True
+        log.info("stopping: what is under way is finished, what is collected is written")
+        self._stopper = asyncio.get_running_loop().create_task(self._stop())
+
+    async def _stop(self) -> None:
+        try:
+            await asyncio.wait_for(self.process.stop(), self.options.stop_timeout_s)
+        except TimeoutError:
+            log.warning("requests under way did not end in time; they are left to the next run")
+            await asyncio.gather(*(self._leave(crawler) for crawler in self.crawlers))
+            if self.browsers:
+                self.browsers.kill()
+            self._stop_reactor()
+
+    async def _leave(self, crawler: SiteCrawler) -> None:
+        """Write what a crawl has that will not end by itself."""
+        if crawler.report.finished is None and crawler.batches.failure is None:
+            with contextlib.suppress(YuqingError):  # kept in batches.failure, with which the command ends
+                await crawler.batches.flush()
+                crawler.report.reason, crawler.report.finished = "shutdown", now()
+                await asyncio.to_thread(crawler.report.write, self.store)
+
+    def _stop_reactor(self) -> None:
+        from twisted.internet import reactor
+
+        with contextlib.suppress(RuntimeError):  # already stopping
+            reactor.stop()  # type: ignore[misc]
+
+    async def _watch(self) -> None:
+        while self.watch:
+            self.watch(self.reports)
+            await asyncio.sleep(0.5)
+
+
+_PROCESS_SETTINGS: dict[str, Any] = {
+    "TELNETCONSOLE_ENABLED": False,
+    "REMOTE_CONTROL_ENABLED": False,
+    "MEMUSAGE_ENABLED": False,
+    "LOG_ENABLED": False,
+}
+
+
+def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
+    """Scrapy's settings for one site."""
+    handler = "crawler.download.DownloadHandler"
+    return {
+        **_PROCESS_SETTINGS,
+        "STATS_DUMP": False,
+        "LOGSTATS_INTERVAL": 0,
+        "CONCURRENT_REQUESTS": max(16, 2 * site.concurrency),
+        "CONCURRENT_REQUESTS_PER_DOMAIN": site.concurrency,
+        "DOWNLOAD_DELAY": site.delay,
+        "DOWNLOAD_TIMEOUT": options.download_timeout_s,
+        "DOWNLOAD_MAXSIZE": options.page_bytes,
+        "DOWNLOAD_WARNSIZE": 0,
+        "DOWNLOAD_HANDLERS": {"http": handler, "https": handler, "file": None, "ftp": None, "s3": None, "data": None},
+        # Ours keeps 8 bytes an address, by canonical form, for lists and articles alike.
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
+        "ROBOTSTXT_OBEY": site.obey_robots,
+        "ROBOTSTXT_USER_AGENT": ROBOTS_NAME,
+        "RETRY_TIMES": options.retries,
+        "RETRY_EXCEPTIONS": [*RETRY_EXCEPTIONS, "crawler.browser.BrowserFailed"],
+        "RETRY_GIVE_UP_LOG_LEVEL": "DEBUG",  # the report names the failure
+        "DOWNLOADER_MIDDLEWARES": {
+            "crawler.middlewares.guard.GuardMiddleware": 40,
+            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+            "crawler.middlewares.seen_urls.SeenUrlsDownloaderMiddleware": 60,
+            "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": None,
+            "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
+            "crawler.middlewares.user_agent.UserAgentMiddleware": 400,
+            "crawler.middlewares.browser.BrowserMiddleware": 760,
+        },
+        "SPIDER_MIDDLEWARES": {"crawler.middlewares.seen_urls.SeenUrlsSpiderMiddleware": 950},
+        "EXTENSIONS": {"crawler.report.ReportExtension": 10},
+        "ITEM_PIPELINES": {"crawler.media.MediaPipeline": 100, "crawler.batches.BatchPipeline": 200},
+    }

@@ -1,0 +1,100 @@
+"""The report of one site's crawl: what came, what was known, what failed. It goes to reports/ on S3."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+
+from crawler.site_crawler import MEDIA, of
+from yuqing.contracts import now
+from yuqing.objects import ObjectStore
+
+MAX_ERRORS = 20  # addresses named in a report; all errors are counted
+
+
+@dataclass
+class CrawlReport:
+    """Counts of one site's crawl. `collected` are pages in hand, `new_articles` and `new_via_browser` those on S3."""
+
+    run_id: str
+    site: str
+    started: datetime
+    finished: datetime | None = None
+    reason: str = "running"
+    pages: int = 0
+    new_articles: int = 0
+    new_via_browser: int = 0
+    collected: int = 0
+    seen_skipped: int = 0
+    duplicates: int = 0
+    gone: int = 0
+    forbidden_by_robots: int = 0
+    refused_addresses: int = 0
+    by_status: Counter[int] = field(default_factory=Counter)
+    via_browser: int = 0
+    media: int = 0
+    media_failed: int = 0
+    quarantined: int = 0
+    batches: int = 0
+    bytes: int = 0
+    error_count: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    def error(self, url: str, reason: str) -> None:
+        """Count a failure; the first ones are kept with their address."""
+        self.error_count += 1
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append({"url": url, "reason": reason})
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as JSON-ready values."""
+        values = asdict(self)
+        values["started"] = self.started.isoformat()
+        values["finished"] = self.finished.isoformat() if self.finished else None
+        values["by_status"] = {str(status): count for status, count in sorted(self.by_status.items())}
+        return values
+
+    def write(self, store: ObjectStore) -> str:
+        """Store the report; returns its key. Raises ObjectStoreError."""
+        key = f"reports/crawl/{self.started:%Y-%m-%d}/{self.run_id}.json"
+        data = json.dumps(self.as_json(), ensure_ascii=False, indent=1).encode()
+        store.put(key, data, content_type="application/json")
+        return key
+
+
+class ReportExtension:
+    """Counts what the downloader receives. Articles are counted when their batch is safe (BatchWriter)."""
+
+    def __init__(self, report: CrawlReport) -> None:
+        self.report = report
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's way in."""
+        extension = cls(of(crawler).report)
+        crawler.signals.connect(extension.downloaded, signals.response_downloaded)
+        crawler.signals.connect(extension.closed, signals.spider_closed)
+        return extension
+
+    def downloaded(self, response: Response, request: Request) -> None:
+        """Every answer of a server counts, also redirects, failures and those that will be tried again."""
+        role = request.meta.get("role")
+        if role is None or role == MEDIA:
+            return
+        self.report.pages += 1
+        self.report.by_status[response.status] += 1
+        self.report.bytes += len(response.body)
+        if "browser" in request.meta:
+            self.report.via_browser += 1
+
+    def closed(self, reason: str) -> None:
+        """The crawl's end and its reason."""
+        self.report.reason = reason
+        self.report.finished = now()
