@@ -1,0 +1,1 @@
+"""The REST API and the pages: two faces on gateway/queries/."""

@@ -1,0 +1,53 @@
+"""Cursors of lists that are sorted by time, newest first: where the last page ended.
+
+Opaque to clients, checked when they come back.
+"""
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy.orm import InstrumentedAttribute
+
+from yuqing.errors import YuqingError
+
+_DOC_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class BadCursor(YuqingError):
+    """A cursor that we did not make."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """The sort key of the last row of a page."""
+
+    time: datetime
+    doc_id: str
+
+    def encode(self) -> str:
+        """Base64url of JSON."""
+        raw = json.dumps([self.time.isoformat(), self.doc_id])
+        return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> Self:
+        """Raises BadCursor."""
+        try:
+            time, doc_id = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+            moment = datetime.fromisoformat(time)
+            if moment.tzinfo is None or not _DOC_ID.fullmatch(doc_id):
+                raise ValueError
+        except (ValueError, TypeError, binascii.Error, RecursionError):
+            raise BadCursor("the cursor is not one of this list's", cure="start again without a cursor") from None
+        return cls(moment, doc_id)
+
+
+def after(cursor: Cursor, time: ColumnElement[datetime], doc_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """The rows behind the cursor in the order (time DESC, doc_id), so written that the index is walked from there."""
+    return and_(time <= cursor.time, or_(time < cursor.time, doc_id > cursor.doc_id))

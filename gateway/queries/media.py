@@ -1,0 +1,78 @@
+"""Recordings and what was said in them."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.queries.documents import visible
+from yuqing.database.models import Document, DocumentMedia, Media, TranscriptRow
+
+
+@dataclass(frozen=True)
+class SpokenLine:
+    """Words and the seconds at which they were said."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A document's recording; without lines until it has been transcribed."""
+
+    sha256: str
+    content_type: str
+    bytes: int
+    url: str
+    duration_s: float | None
+    model: str | None
+    lines: tuple[SpokenLine, ...]
+
+
+@dataclass(frozen=True)
+class MediaObject:
+    """Where a recording's bytes are."""
+
+    sha256: str
+    s3_key: str
+    content_type: str
+    bytes: int
+
+
+async def find_media(connection: AsyncConnection, team_id: int, sha256: str) -> MediaObject | None:
+    """A recording that is in a document which the team may see."""
+    statement = (
+        select(Media.sha256, Media.s3_key, Media.content_type, Media.bytes)
+        .join(DocumentMedia, DocumentMedia.sha256 == Media.sha256)
+        .join(Document, Document.doc_id == DocumentMedia.doc_id)
+        .where(Media.sha256 == sha256, visible(Document, team_id))
+        .limit(1)
+    )
+    row = (await connection.execute(statement)).first()
+    return MediaObject(*row) if row else None
+
+
+async def recordings_of(connection: AsyncConnection, doc_id: str) -> tuple[Recording, ...]:
+    """A document's recordings, each with its latest transcript."""
+    statement = (
+        select(
+            Media.sha256,
+            Media.content_type,
+            Media.bytes,
+            DocumentMedia.url,
+            TranscriptRow.duration_s,
+            TranscriptRow.model,
+            TranscriptRow.segments,
+        )
+        .join(DocumentMedia, DocumentMedia.sha256 == Media.sha256)
+        .outerjoin(TranscriptRow, TranscriptRow.media_sha256 == Media.sha256)
+        .where(DocumentMedia.doc_id == doc_id)
+        .order_by(Media.sha256, TranscriptRow.created_at.desc())
+        .distinct(Media.sha256)
+    )
+    return tuple(
+        Recording(*known, tuple(SpokenLine(**line) for line in segments or ()))
+        for *known, segments in await connection.execute(statement)
+    )

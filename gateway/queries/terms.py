@@ -1,0 +1,59 @@
+"""A reader's words -> conditions on documents: the index of bigrams, then a recheck where bigrams are not enough."""
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, String, and_, cast, func, literal, or_
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.orm import InstrumentedAttribute
+
+from yuqing.text.bigrams import query_bigrams, tsquery
+from yuqing.text.normalise import fold, normalise
+
+MAXIMUM_QUERY = 200  # characters; longer ones are pasted texts, not searches
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is looked for: the index query (text of a tsquery), and the words as a reader sees them, in lower case."""
+
+    tsquery: str
+    words: tuple[str, ...]
+    rechecked: tuple[str, ...]
+
+
+def parse_terms(query: str) -> Terms | None:
+    """The terms of a query; words apart by spaces must all occur. None when it holds no letter and no digit."""
+    folded = fold(normalise(query).text)
+    words = tuple(dict.fromkeys(word for word in re.split(r"\s+", folded) if query_bigrams(word)))
+    if not words:
+        return None
+    return Terms(tsquery(" ".join(words)), words, tuple(word for word in words if not _is_exact(word)))
+
+
+def _is_exact(word: str) -> bool:
+    """Whether the index alone decides: the word is one lexeme. Three characters are two bigrams, maybe far apart."""
+    return query_bigrams(word) == [word]
+
+
+def matches(
+    terms: Terms,
+    search: InstrumentedAttribute[object],
+    title: InstrumentedAttribute[str],
+    text: InstrumentedAttribute[str],
+) -> ColumnElement[bool]:
+    """The condition that a document holds all terms; everything is bound, nothing is pasted into the SQL."""
+    conditions: list[ColumnElement[bool]] = [search.op("@@")(cast(literal(terms.tsquery, String), TSQUERY))]
+    for word in terms.rechecked:
+        conditions.append(
+            or_(
+                func.lower(title).contains(word, autoescape=True),
+                func.lower(text).contains(word, autoescape=True),
+            )
+        )
+    return and_(*conditions)
+
+
+def snippet_start(terms: Terms, text: InstrumentedAttribute[str]) -> ColumnElement[int]:
+    """Position (from 1) some characters before the first word in the text; 1 when it is in the title only."""
+    return func.greatest(func.strpos(func.lower(text), terms.words[0]) - 24, 1)

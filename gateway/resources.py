@@ -1,0 +1,70 @@
+"""What a request may use: the settings, the database's pool, the object store, the secret of the sessions."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from yuqing.database.session import async_engine
+from yuqing.objects import ObjectStore
+from yuqing.settings import Settings, SettingsError
+
+SESSIONS_FILE = "gateway.secret"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """One process's resources; the connections are opened when first used."""
+
+    settings: Settings
+    database: AsyncEngine
+    secret: bytes
+    zone: ZoneInfo
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The object store. Raises NotConfigured."""
+        return ObjectStore.from_settings(self.settings)
+
+
+def session_secret(settings: Settings) -> bytes:
+    """The setting, or 32 random bytes kept in the data folder with mode 0600, made once."""
+    if settings.gateway.session_secret:
+        return settings.gateway.session_secret.get_secret_value().encode()
+    path = settings.state / SESSIONS_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        secret = path.read_bytes()
+        if len(secret) < 32:
+            raise SettingsError(
+                f"{path} holds {len(secret)} bytes, not 32", cure="remove it; all have to sign in again"
+            ) from None
+        return secret
+    with os.fdopen(handle, "wb") as target:
+        secret = secrets.token_bytes(32)
+        target.write(secret)
+    return secret
+
+
+def open_gateway(settings: Settings) -> Gateway:
+    """Read what the settings name. Raises NotConfigured without a database, SettingsError for an unknown time zone."""
+    try:
+        zone = ZoneInfo(settings.gateway.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise SettingsError(
+            f"setting gateway.time_zone is not valid: {settings.gateway.time_zone!r} is no IANA time zone",
+            cure="use a name such as Asia/Shanghai",
+        ) from None
+    return Gateway(settings, async_engine(settings), session_secret(settings), zone)
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The resources of the application that answers this request."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
