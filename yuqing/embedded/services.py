@@ -195,14 +195,32 @@ def up(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.request_stop())
         try:
+            _ready_file(settings).unlink(missing_ok=True)
             supervisor.start()
             _write_private(services_file(settings), planned.addresses)
             supervisor.wait_until_ready()
+            _ready_file(settings).write_text(json.dumps(names))
             when_ready(planned.addresses)
             supervisor.watch()
         finally:
             supervisor.stop()
+            _ready_file(settings).unlink(missing_ok=True)
             services_file(settings).unlink(missing_ok=True)
+
+
+def _ready_file(settings: Settings) -> Path:
+    return settings.state / "ready.json"
+
+
+def are_ready(settings: Settings, only: Sequence[str] = NAMES) -> bool:
+    """Whether a running `yuqing up` has seen all the services that are needed answer."""
+    if running_supervisor(settings) is None:
+        return False
+    try:
+        ready = json.loads(_ready_file(settings).read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return set(needed(settings, only)) <= set(ready)
 
 
 def up_detached(settings: Settings, only: Sequence[str] = NAMES) -> subprocess.Popen[bytes]:
