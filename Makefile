@@ -1,0 +1,41 @@
+# `make` alone prints this list.
+.DEFAULT_GOAL := help
+YUQING := .venv/bin/yuqing
+PYTEST := .venv/bin/python -m pytest
+
+.PHONY: help setup run test test-fast test-slow lint format bench clean
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: ## install everything (idempotent; as root also chromium and Java from Debian)
+	@deploy/setup.sh
+
+run: setup ## the whole pipeline over the demonstration newsroom; ONCE=1 exits after the summary
+	@$(YUQING) demo $(if $(ONCE),--once)
+
+test: setup ## all tests but the slow ones, on real services
+	@$(PYTEST) -m "not slow"
+
+test-fast: setup ## the unit tests: seconds, no services
+	@$(PYTEST) -m "not slow and not service"
+
+test-slow: setup ## the long kill, soak and training tests
+	@$(PYTEST) -m slow
+
+lint: setup ## ruff, mypy --strict, import-linter
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: setup ## let ruff format and mend
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+bench: setup ## every benchmark, one JSON line each
+	@for file in benchmarks/*.py; do .venv/bin/python $$file || exit 1; done
+
+clean: ## remove the embedded services' data and all caches in this folder (asks services to stop first)
+	@test ! -x $(YUQING) || $(YUQING) down
+	rm -rf .yuqing .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache spark-warehouse
