@@ -91,8 +91,9 @@ def _print_table(reports: Sequence[CrawlReport]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("site", title="crawled")
-    for column in ("new", "known", "pages", "browser", "gone", "recordings", "errors", "seconds"):
+    table = Table(title="crawled", box=None)
+    table.add_column("site", no_wrap=True)
+    for column in ("new", "known", "pages", "browser", "gone", "media", "errors", "seconds"):
         table.add_column(column, justify="right")
     for report in reports:
         seconds = (report.finished - report.started).total_seconds() if report.finished else 0

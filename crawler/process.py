@@ -78,9 +78,11 @@ class _Crawl:
         self.stopping = False
         self.crawlers: list[SiteCrawler] = []
         self.problems: list[BaseException] = []
+        logging.disable(logging.INFO)  # Scrapy sets its loggers to DEBUG and lists its versions
+        self.process = AsyncCrawlerProcess(_PROCESS_SETTINGS)
+        logging.disable(logging.NOTSET)
         for name in ("scrapy", "twisted", "selenium", "asyncio"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self.process = AsyncCrawlerProcess(_PROCESS_SETTINGS, install_root_handler=False)
         needs_browser = any(site.browser for site in sites)
         self.work = list(zip(sites, seen, strict=True))
         self.browsers_folder = settings.state / "browsers" if needs_browser else None
@@ -200,6 +202,7 @@ _PROCESS_SETTINGS: dict[str, Any] = {
     "REMOTE_CONTROL_ENABLED": False,
     "MEMUSAGE_ENABLED": False,
     "LOG_ENABLED": False,
+    "LOG_INSTALL_ROOT_HANDLER": False,
 }
 
 

@@ -31,7 +31,7 @@ class FetchedPage:
     settles: hashes of the addresses that need no request once this page is on S3; via_browser: Chromium loaded it.
     """
 
-    record: dict[str, Any]
+    record: dict[str, Any] = field(repr=False)
     media_urls: list[str] = field(default_factory=list)
     settles: set[int] = field(default_factory=set)
     via_browser: bool = False
