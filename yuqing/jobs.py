@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import procrastinate
+import psycopg
 from sqlalchemy import Connection, text
 
 from yuqing.database.session import away
@@ -47,6 +48,12 @@ def job_app(settings: Settings) -> procrastinate.App:
         conninfo=database_url(settings), kwargs={"connect_timeout": settings.database.connect_timeout_s}
     )
     return procrastinate.App(connector=connector)
+
+
+def retry(settings: Settings) -> procrastinate.RetryStrategy:
+    """How every task is tried again: `settings.jobs.attempts` tries in all, with waits of 2, 4, 8... s between them."""
+    # procrastinate's max_attempts counts the tries after the first.
+    return procrastinate.RetryStrategy(max_attempts=settings.jobs.attempts - 1, exponential_wait=2)
 
 
 def defer_in_transaction(connection: Connection, jobs: Iterable[Job]) -> int:
@@ -136,7 +143,7 @@ async def run_pending(
         while True:
             await put_back_stalled(app, settings)
             await app.run_worker_async(
-                queues=queues,
+                queues=list(queues),
                 wait=follow,
                 concurrency=concurrency,
                 install_signal_handlers=False,
@@ -160,7 +167,9 @@ async def run_pending(
         with suppress(asyncio.CancelledError):
             await worker
     except procrastinate.exceptions.ConnectorException as error:
-        raise away(error) from error
+        if isinstance(error.__cause__, psycopg.OperationalError):
+            raise away(error.__cause__) from error
+        raise
     finally:
         watch.cancel()
         for number in (signal.SIGTERM, signal.SIGINT):
