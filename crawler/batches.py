@@ -59,18 +59,21 @@ class BatchWriter:
 
     def add(self, record: dict[str, Any], settles: Iterable[int], *, via_browser: bool = False) -> None:
         """Put a page into the open batch; a record that breaks the contract goes to quarantine with the reason."""
-        if not self._open:
-            self._open = Batch()
-        self._open.settles.update(settles)
         try:
             line = RawDocument.model_validate(record).model_dump_json().encode() + b"\n"
         except (ValidationError, ValueError) as problem:
-            self._open.rejected.append({"reason": _reason(problem), "record": record})
+            self.reject(record, _reason(problem), settles)
             return
+        self.settle(settles)
         self._open.lines.append(line)
         self.report.collected += 1
         self._open.size += len(line)
         self._open.via_browser += via_browser
+
+    def reject(self, record: dict[str, Any], reason: str, settles: Iterable[int]) -> None:
+        """Put what is no document into the open batch's quarantine; fetching it again would not make it one."""
+        self.settle(settles)
+        self._open.rejected.append({"reason": reason, "record": record})
 
     def settle(self, hashes: Iterable[int]) -> None:
         """Addresses that are settled without a page: gone, or another name of a page already collected."""
@@ -142,7 +145,10 @@ class BatchPipeline:
 
     async def process_item(self, item: FetchedPage) -> FetchedPage:
         """Collect a page; when the batch is full, wait until it is on S3."""
-        self.batches.add(item.record, item.settles, via_browser=item.via_browser)
+        if item.refused:
+            self.batches.reject(item.record, item.refused, item.settles)
+        else:
+            self.batches.add(item.record, item.settles, via_browser=item.via_browser)
         if self.batches.full:
             await self._flush()
         return item

@@ -21,31 +21,49 @@ _BYTE_ORDER_MARKS = (
 _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _IN_PAGE = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _IN_XML = re.compile(rb"^\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
+_BROKEN_UTF8 = 0.1  # share of its non-ASCII characters that UTF-8 may lose; Chinese in GB18030 loses more than half
 _HEAD = 4096  # bytes searched for a declaration; the HTML standard asks pages to have it in the first 1,024
 
 
 def decode(body: bytes, content_type: str = "", charset: str | None = None) -> tuple[str, str]:
     """(text, name of the encoding). Never fails: what no encoding reads becomes U+FFFD.
 
-    In order: a byte order mark, `charset` (the site's file), the header, the page's own declaration, UTF-8, GB18030.
-    The first that decodes every byte wins, so a declaration that lies is passed over; when none does, the one with the
-    fewest characters lost.
+    A byte order mark decides, then `charset` (the site's file). Then UTF-8 is tried whatever is declared, because it
+    checks itself: text in another encoding is not UTF-8 by accident, while broken UTF-8 easily passes for GB18030. Then
+    the header, the page's own declaration and GB18030; the first that decodes every byte wins, so that a declaration
+    that lies is passed over, and when none does, the one that loses the fewest characters.
     """
     for mark, name in _BYTE_ORDER_MARKS:
         if body.startswith(mark):
             return body[len(mark) :].decode(name, "replace"), name
-    declared = [charset, _first(_IN_HEADER.search(content_type))]
+    wanted = _known(charset)
+    if wanted and (text := _strictly(body, wanted)) is not None:
+        return text, wanted
+    text = body.decode("utf-8", "replace")
+    lost = text.count("\ufffd")
+    # Letters below U+0800 alone prove nothing: a few Chinese words in GB18030 (联通) are such letters in UTF-8.
+    if lost <= _BROKEN_UTF8 * _not_ascii(text) and (text.isascii() or max(text.replace("\ufffd", "")) >= "\u0800"):
+        return text, "utf-8"
     head = body[:_HEAD]
-    declared += [_first(pattern.search(head)) for pattern in (_IN_XML, _IN_PAGE)]
-    candidates = dict.fromkeys(name for name in map(_known, declared) if name)
-    candidates.update({"utf-8": None, "gb18030": None})
+    declared = [_IN_HEADER.search(content_type), *(pattern.search(head) for pattern in (_IN_XML, _IN_PAGE))]
+    names = (wanted, *map(_known, map(_first, declared)), None if lost else "utf-8", "gb18030")
+    candidates = dict.fromkeys(name for name in names if name)
     for name in candidates:
-        try:
-            return body.decode(name), name
-        except UnicodeDecodeError:
-            continue
+        if (text := _strictly(body, name)) is not None:
+            return text, name
     readings = ((body.decode(name, "replace"), name) for name in candidates)
     return min(readings, key=lambda reading: reading[0].count("\ufffd"))
+
+
+def _strictly(body: bytes, name: str) -> str | None:
+    try:
+        return body.decode(name)
+    except UnicodeDecodeError:
+        return None
+
+
+def _not_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _first(match: re.Match[str] | re.Match[bytes] | None) -> str | None:

@@ -28,13 +28,15 @@ class FetchedPage:
     """The one item of the spiders: an article page on its way to a batch.
 
     record: the fields of a RawDocument but for `media`; media_urls: recordings that the page names;
-    settles: hashes of the addresses that need no request once this page is on S3; via_browser: Chromium loaded it.
+    settles: hashes of the addresses that need no request once this page is on S3; via_browser: Chromium loaded it;
+    refused: why the page is no document, for which it goes to quarantine.
     """
 
     record: dict[str, Any] = field(repr=False)
     media_urls: list[str] = field(default_factory=list)
     settles: set[int] = field(default_factory=set)
     via_browser: bool = False
+    refused: str | None = None
 
 
 class SiteCrawler(Crawler):

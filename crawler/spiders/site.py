@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
@@ -25,6 +27,7 @@ from yuqing.contracts import now
 from yuqing.sites import PAGE_PLACEHOLDER, ListPage
 
 _CANONICAL_HINT = re.compile(r"""<link\b[^>]{0,500}\brel\s*=\s*["']?canonical""", re.IGNORECASE)
+_TEXTUAL = re.compile(r"html|xml|json|javascript")
 _MAX_SITEMAPS = 50  # sitemaps that the indexes of one run may add
 
 
@@ -108,14 +111,15 @@ class SiteSpider(Spider):
         if not self.site.is_article(canonical):
             self.report.error(request.url, f"leads to {response.url}, which is no article by the site's patterns")
             return
-        text, encoding = self._text(response)
-        if not text.strip():
-            self.report.error(response.url, "an empty page")
-            return
         hashes = {
             address(self.site_crawler, url)
             for url in (response.url, request.url, *request.meta.get("redirect_urls", []))
         }
+        refused = _not_text(response)
+        text, encoding = ("", "") if refused else self._text(response)
+        if not refused and not text.strip():
+            self.report.error(response.url, "an empty page")
+            return
         canonical = self._declared_canonical(text, response.url) or canonical
         identity = url_hash(canonical)
         hashes.add(identity)
@@ -142,7 +146,11 @@ class SiteSpider(Spider):
             "depth": request.meta.get("depth", 0),
             "run_id": self.report.run_id,
         }
-        yield FetchedPage(record, find_media(text, response.url), hashes, via_browser="browser" in request.meta)
+        if refused:
+            record["body_base64"] = b64encode(response.body).decode()
+            yield FetchedPage(record, settles=hashes, refused=refused)
+        else:
+            yield FetchedPage(record, find_media(text, response.url), hashes, via_browser="browser" in request.meta)
 
     def failed(self, failure: Failure) -> None:
         """Count what could not be had; it is not settled, so the next run tries again (but for what is gone)."""
@@ -214,6 +222,16 @@ class SiteSpider(Spider):
 
 def _content_type(response: Response) -> str:
     return (response.headers.get("Content-Type") or b"").decode("latin-1")
+
+
+def _not_text(response: Response) -> str | None:
+    """Why the body is no text, or None. A missing type is given the benefit of the doubt, a NUL byte is not."""
+    content_type = _content_type(response).partition(";")[0].strip().lower()
+    if content_type and not content_type.startswith("text/") and not _TEXTUAL.search(content_type):
+        return f"{content_type} is no text"
+    if b"\0" in response.body[:1024] and response.body[:2] not in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return "binary data"
+    return None
 
 
 def _links(nodes: Any, base: str) -> list[str]:

@@ -1,0 +1,124 @@
+"""One page, one address: noise never splits a page in two, and two pages never become one."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.canonical import canonicalise, join, tracking_parameters, url_hash
+
+HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{2,4}){1,2}", fullmatch=True)
+# Ids of pages, as path segments and parameter values: no "/" and no ".", which have a meaning of their own there.
+IDS = st.text(
+    st.characters(codec="utf-8", exclude_characters="/?#&=.%;\\", exclude_categories=["Cc", "Cs"]), min_size=1
+)
+NAMES = st.sampled_from(["id", "p", "page", "aid", "docid", "频道"])
+NOISE = st.sampled_from(
+    [("utm_source", "weibo"), ("UTM_Medium", "x"), ("spm", "a2c.1.2"), ("from", "timeline"), ("share_id", "9")]
+)
+
+
+def address(host: str, segments: list[str], parameters: list[tuple[str, str]]) -> str:
+    query = "&".join(f"{name}={value}" for name, value in parameters)
+    return f"http://{host}/{'/'.join(segments)}" + (f"?{query}" if query else "")
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("HTTP://News.Example.CN:80/a.html#top", "http://news.example.cn/a.html"),
+        ("https://example.cn:443", "https://example.cn/"),
+        ("https://example.cn:8443/", "https://example.cn:8443/"),
+        ("http://user:secret@example.cn/", "http://example.cn/"),
+        ("http://example.cn./a", "http://example.cn/a"),
+        ("http://example.cn/a/../b/./c/", "http://example.cn/b/c/"),
+        ("http://example.cn/a/..", "http://example.cn/"),
+        ("http://example.cn/a?b=2&a=1&utm_source=x", "http://example.cn/a?a=1&b=2"),
+        ("http://example.cn/a?", "http://example.cn/a"),
+        ("http://example.cn/a?a=2&a=1", "http://example.cn/a?a=2&a=1"),
+        ("http://example.cn/a?a=&b", "http://example.cn/a?a=&b"),
+        ("http://example.cn/%7efoo/%e4%b8%ad", "http://example.cn/~foo/%E4%B8%AD"),
+        ("http://example.cn/中文?q=舆情", "http://example.cn/%E4%B8%AD%E6%96%87?q=%E8%88%86%E6%83%85"),
+        ("http://example.cn/a%2Fb", "http://example.cn/a%2Fb"),
+        ("http://example.cn/a;jsessionid=F00?x=1", "http://example.cn/a?x=1"),
+        ("http://example.cn/#/article/7", "http://example.cn/#/article/7"),
+        ("http://中国.cn/", "http://xn--fiqs8s.cn/"),
+        ("http://[2001:DB8::1]:80/", "http://[2001:db8::1]/"),
+        (" http://example.cn/a\n", "http://example.cn/a"),
+    ],
+)
+def test_known_forms(url: str, canonical: str) -> None:
+    assert canonicalise(url) == canonical
+
+
+@pytest.mark.parametrize("url", ["", "mailto:a@example.cn", "javascript:void(0)", "http://", "/relative", "http://[1/"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError):
+        canonicalise(url)
+
+
+@given(st.text())
+def test_idempotent_on_anything(text: str) -> None:
+    try:
+        once = canonicalise("http://example.cn/" + text)
+    except ValueError:
+        return
+    assert canonicalise(once) == once
+
+
+@given(HOSTS, st.lists(IDS, max_size=3), st.lists(st.tuples(NAMES, IDS), max_size=3))
+def test_idempotent_on_addresses(host: str, segments: list[str], parameters: list[tuple[str, str]]) -> None:
+    once = canonicalise(address(host, segments, parameters))
+    assert canonicalise(once) == once
+
+
+@given(HOSTS, st.lists(IDS, max_size=3), st.dictionaries(NAMES, IDS), st.lists(NOISE), st.randoms())
+def test_noise_never_splits_a_page(host, segments, parameters, noise, chance) -> None:
+    pairs = list(parameters.items())
+    plain = canonicalise(address(host, segments, pairs))
+    noisy = pairs + noise
+    chance.shuffle(noisy)
+    url = address(host, segments, noisy).replace(f"http://{host}", f"HTTP://{host.upper()}:80") + "#comments"
+    assert canonicalise(url) == plain
+
+
+@given(HOSTS, st.lists(IDS, min_size=1, max_size=3), st.lists(IDS, min_size=1, max_size=3), st.tuples(IDS, IDS))
+def test_different_pages_never_merge(host, segments, others, values) -> None:
+    if segments != others:
+        assert canonicalise(address(host, segments, [])) != canonicalise(address(host, others, []))
+    if values[0] != values[1]:
+        first, second = (canonicalise(address(host, segments, [("id", value)])) for value in values)
+        assert first != second
+
+
+@given(HOSTS, st.dictionaries(NAMES, IDS, min_size=1))
+def test_parameters_keep_their_values(host: str, parameters: dict[str, str]) -> None:
+    # parse_qsl reads + as a space, the canonical form does not touch it.
+    expected = {name: value.replace("+", " ") for name, value in parameters.items()}
+    query = urlsplit(canonicalise(address(host, ["a"], list(parameters.items())))).query
+    assert dict(parse_qsl(query, keep_blank_values=True)) == expected
+
+
+def test_a_site_may_keep_a_parameter() -> None:
+    assert canonicalise("http://example.cn/?from=7&spm=1", keep_parameters=["from"]) == "http://example.cn/?from=7"
+
+
+def test_the_list_is_read() -> None:
+    names, prefixes = tracking_parameters()
+    assert {"spm", "from"} <= names
+    assert "utm_" in prefixes
+    assert "id" not in names
+
+
+def test_join_gives_absolute_addresses_or_nothing() -> None:
+    assert join("http://example.cn/a/b.html", " ../c.html ") == "http://example.cn/c.html"
+    assert join("http://example.cn/", "//cdn.example.cn/v.mp4") == "http://cdn.example.cn/v.mp4"
+    for link in ("javascript:void(0)", "mailto:x@example.cn", "http://[bad"):
+        assert join("http://example.cn/", link) is None
+
+
+def test_hashes_fit_in_64_bits_and_differ() -> None:
+    hashes = {url_hash(f"http://example.cn/{number}") for number in range(10_000)}
+    assert len(hashes) == 10_000
+    assert all(0 <= hash_ < 2**64 for hash_ in hashes)

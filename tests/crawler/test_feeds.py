@@ -1,0 +1,82 @@
+"""Feeds and sitemaps in the forms in which sites serve them."""
+
+import gzip
+from datetime import UTC, datetime
+
+import pytest
+
+from crawler.feeds import BrokenFeed, parse_feed, parse_sitemap, parse_time
+
+RSS = """<?xml version="1.0" encoding="gb2312"?>
+<rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/"><channel><title>频道</title><link>http://example.cn/</link>
+<item><title>第一条</title><link> http://example.cn/1.html </link><dc:creator>张三</dc:creator>
+<pubDate>Fri, 28 Feb 2025 14:05:00 +0800</pubDate></item>
+<item><title><![CDATA[第二条 <b>]]></title><guid>http://example.cn/2.html</guid>
+<pubDate>2025-02-28 14:06:00</pubDate></item>
+<item><title>没有地址</title></item>
+</channel></rss>"""
+ATOM = """<feed xmlns="http://www.w3.org/2005/Atom"><entry><title>原子</title><author><name>李四</name></author>
+<link rel="self" href="http://example.cn/self"/><link href="http://example.cn/3.html"/>
+<updated>2025-02-28T06:07:00Z</updated></entry></feed>"""
+NEWS = """<?xml version="1.0" encoding="UTF-8"?>
+<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:news="http://www.google.com/schemas/sitemap-news/0.9">
+<url><loc>http://example.cn/4.html</loc><lastmod>2025-03-01</lastmod><news:news>
+<news:publication><news:name>例</news:name></news:publication>
+<news:publication_date>2025-02-28T14:05:00+08:00</news:publication_date><news:title>题</news:title></news:news></url>
+<url><loc>http://example.cn/5.html</loc></url></urlset>"""
+INDEX = """<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"><sitemap><loc>http://example.cn/news.xml</loc>
+<lastmod>2025-02-28</lastmod></sitemap></sitemapindex>"""
+BOMB = '<!DOCTYPE r [<!ENTITY a "{}">{}]><rss><channel><item><link>&z;</link></item></channel></rss>'
+
+
+def test_rss_in_gb18030() -> None:
+    first, second = parse_feed(RSS.encode("gb18030"), "text/xml")
+    assert (first.url, first.title, first.author) == ("http://example.cn/1.html", "第一条", "张三")
+    assert first.published_at == datetime(2025, 2, 28, 6, 5, tzinfo=UTC)
+    assert (second.url, second.title) == ("http://example.cn/2.html", "第二条 <b>")
+    assert second.published_at == datetime(2025, 2, 28, 6, 6, tzinfo=UTC)  # without a zone: China's time
+
+
+def test_atom() -> None:
+    (entry,) = parse_feed(ATOM.encode())
+    assert (entry.url, entry.title, entry.author) == ("http://example.cn/3.html", "原子", "李四")
+    assert entry.published_at == datetime(2025, 2, 28, 6, 7, tzinfo=UTC)
+
+
+def test_news_sitemap_also_gzipped() -> None:
+    for body in (NEWS.encode(), gzip.compress(NEWS.encode())):
+        first, second = parse_sitemap(body).entries
+        assert (first.url, first.title) == ("http://example.cn/4.html", "题")
+        assert first.published_at == datetime(2025, 2, 28, 6, 5, tzinfo=UTC)
+        assert (second.url, second.title, second.published_at) == ("http://example.cn/5.html", None, None)
+
+
+def test_sitemap_index() -> None:
+    sitemap = parse_sitemap(INDEX.encode())
+    assert sitemap.children == ["http://example.cn/news.xml"]
+    assert sitemap.entries == []
+
+
+def test_a_broken_feed_gives_what_can_be_read() -> None:
+    assert len(parse_feed(RSS.encode()[:500])) >= 1
+
+
+@pytest.mark.parametrize("body", [b"", b"   ", b"not xml at all"])
+def test_no_xml_is_an_error(body: bytes) -> None:
+    with pytest.raises(BrokenFeed):
+        parse_feed(body)
+
+
+def test_bombs_do_not_go_off() -> None:
+    entities = "".join(
+        f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghz", strict=True)
+    )
+    for entry in parse_feed(BOMB.format("x" * 1000, entities).encode()):
+        assert len(entry.url) < 10_000
+    with pytest.raises(BrokenFeed, match="larger than"):
+        parse_sitemap(gzip.compress(b"<urlset>" + b" " * 2_000_000), limit=1_000_000)
+
+
+@pytest.mark.parametrize("text", [None, "", "昨天", "2025-13-45", "Fri"])
+def test_no_time(text: str | None) -> None:
+    assert parse_time(text) is None

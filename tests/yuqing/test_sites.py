@@ -1,0 +1,117 @@
+"""A site's file: what is read, and what is said of mistakes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from crawler.cli import known_sites
+from yuqing.settings import load_settings
+from yuqing.sites import SiteError, load_site, load_sites
+
+GOOD = r"""# a comment
+name: caijing
+title: 财经日报
+media_type: finance
+lists:
+  - url: https://www.caijing.example/stock/
+    next: div.pager a.next
+    pages: 5
+articles:
+  - 'https?://www\.caijing\.example/\w+/doc-\w+\.html'
+exclude: ['https?://www\.caijing\.example/special/']
+browser:
+  - urls: 'https?://www\.caijing\.example/video/'
+    wait_for: '#app'
+charset: gb2312
+"""
+
+
+def written(folder: Path, text: str, name: str = "caijing.yaml") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    site = load_site(written(tmp_path, GOOD))
+    assert site.name == "caijing"
+    assert site.lists[0].pages == 5
+    assert site.charset == "gb2312"
+    assert site.obey_robots
+    assert not site.allow_private_addresses
+    assert site.is_article("https://www.caijing.example/stock/doc-1.html")
+    assert not site.is_article("https://www.caijing.example/special/doc-1.html")
+    assert not site.is_article("https://elsewhere.example/?u=https://www.caijing.example/stock/doc-1.html")
+    rule = site.browser_rule("https://www.caijing.example/video/7")
+    assert rule is not None
+    assert rule.wait_for == "#app"
+    assert site.browser_rule("https://www.caijing.example/stock/") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("media_type: finance", "media_type: money", 4, "media_type"),
+        ("pages: 5", "pages: many", 8, "lists.0.pages"),
+        ("https://www.caijing.example/stock/", "www.caijing.example/stock/", 6, "not a complete http"),
+        (r"'https?://www\.caijing\.example/\w+/doc-\w+\.html'", "'https?://(['", 10, "not a regular expression"),
+        (r"'https?://www\.caijing\.example/\w+/doc-\w+\.html'", r"'/doc-\w+'", 10, "from the scheme on"),
+        ("charset: gb2312", "charset: klingon", 15, "unknown charset"),
+        ("name: caijing", "name: 财经", 2, "name"),
+        ("charset: gb2312", "charsets: gb2312", 15, "charsets"),
+        ("next: div.pager a.next", "links: a", 6, "`pages` needs `next`"),
+    ],
+)
+def test_a_mistake_names_file_line_field_and_cure(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:
+    assert old in GOOD
+    path = written(tmp_path, GOOD.replace(old, new))
+    with pytest.raises(SiteError, match=re.escape(says)) as caught:
+        load_site(path)
+    assert f"{path}, line {line}:" in caught.value.message
+    assert caught.value.cure
+
+
+def test_broken_yaml_names_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "name: a\ntitle: [\n")
+    with pytest.raises(SiteError, match="line 3: not valid YAML"):
+        load_site(path)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "text"])
+def test_no_mapping(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SiteError, match="not a mapping"):
+        load_site(written(tmp_path, text))
+
+
+def test_a_site_needs_a_beginning(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="has no beginning"):
+        load_site(written(tmp_path, "name: a\ntitle: b\narticles: ['https?://a.example/']\n"))
+
+
+def test_two_files_of_one_name(tmp_path: Path) -> None:
+    written(tmp_path, GOOD, "a.yaml")
+    written(tmp_path, GOOD, "b.yaml")
+    with pytest.raises(SiteError, match=r"already defined in .*a\.yaml"):
+        load_sites([tmp_path])
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="does not exist"):
+        load_sites([tmp_path / "nowhere"])
+
+
+def test_the_example_of_the_documentation_is_valid(tmp_path: Path) -> None:
+    documentation = (Path(__file__).parents[2] / "docs" / "crawler.md").read_text(encoding="utf-8")
+    match = re.search(r"```yaml\n(.*?)```", documentation, re.DOTALL)
+    assert match
+    site = load_site(written(tmp_path, match[1]))
+    assert set(re.findall(r"^(\w+):", match[1], re.MULTILINE)) == set(type(site).model_fields)
+
+
+def test_the_shipped_sites_are_valid_and_public() -> None:
+    sites = known_sites(load_settings())
+    assert sites
+    for site in sites.values():
+        assert not site.allow_private_addresses
+        assert site.obey_robots
