@@ -164,10 +164,14 @@ class ObjectStore:
         """An object's bytes. Raises ObjectMissing, ObjectStoreAway."""
         return b"".join(self.stream(key))
 
-    def stream(self, key: str) -> Iterator[bytes]:
-        """An object's bytes in chunks of at most 1 MiB. Raises ObjectMissing, ObjectStoreAway."""
+    def stream(self, key: str, *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
+        """An object's bytes (from byte `first` to byte `last`, both included) in chunks of at most 1 MiB.
+
+        Raises ObjectMissing, ObjectStoreAway.
+        """
+        part = {"Range": f"bytes={first}-{'' if last is None else last}"} if first or last is not None else {}
         try:
-            response = self._client.get_object(Bucket=self.endpoint.bucket, Key=self._full(key))
+            response = self._client.get_object(Bucket=self.endpoint.bucket, Key=self._full(key), **part)
             with response["Body"] as body:
                 while chunk := body.read(_CHUNK):
                     yield chunk

@@ -85,9 +85,7 @@ async def list_companies(
         statement = statement.where(Company.id == company_id)
     rows = (await connection.execute(statement)).mappings()
     return tuple(
-        CompanySummary(
-            **{**row, "aliases": tuple(row["aliases"]), "exclude_words": tuple(row["exclude_words"])}  # type: ignore[arg-type]
-        )
+        CompanySummary(**{**row, "aliases": tuple(row["aliases"]), "exclude_words": tuple(row["exclude_words"])})
         for row in rows
     )
 

@@ -93,6 +93,12 @@ def visible(document: type[Document], team_id: int, company_id: int | None = Non
     return exists().where(*of_team)
 
 
+async def may_read(connection: AsyncConnection, team_id: int, doc_id: str) -> bool:
+    """Whether the document exists and mentions a company of the team."""
+    statement = select(Document.doc_id).where(Document.doc_id == doc_id, visible(Document, team_id))
+    return (await connection.execute(statement)).first() is not None
+
+
 def _judged(document: type[Document], team_id: int, wanted: DocumentFilter) -> ColumnElement[bool]:
     company = aliased(Company)
     verdict = aliased(VerdictRow)

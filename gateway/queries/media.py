@@ -73,6 +73,6 @@ async def recordings_of(connection: AsyncConnection, doc_id: str) -> tuple[Recor
         .distinct(Media.sha256)
     )
     return tuple(
-        Recording(*known, tuple(SpokenLine(**line) for line in segments or ()))
-        for *known, segments in await connection.execute(statement)
+        Recording(sha256, kind, size, url, duration_s, model, tuple(SpokenLine(**line) for line in segments or ()))
+        for sha256, kind, size, url, duration_s, model, segments in await connection.execute(statement)
     )

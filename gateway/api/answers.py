@@ -1,0 +1,42 @@
+"""What OpenAPI says of errors: the same everywhere."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from gateway.problems import MEDIA_TYPE
+
+
+class ProblemError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    location: str
+    reason: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457. `type` names the kind of problem for programs; `detail` and `cure` are for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    cure: str | None = None
+    errors: list[ProblemError] | None = None
+
+
+_SCHEMA = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
+_MEANINGS = {
+    401: "No API key, or one that does not exist, has expired or was revoked",
+    403: "The key's scope does not include this",
+    404: "It does not exist, or not for this team",
+    413: "The body is too large",
+    422: "A parameter or the body is not valid; `errors` says which",
+    503: "A dependency is away; `Retry-After` says when to try again",
+}
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": meaning, "content": {MEDIA_TYPE: _SCHEMA}} for status, meaning in _MEANINGS.items()
+}

@@ -1,0 +1,71 @@
+"""The application: routes, errors, middleware, and what is opened at the start and closed at the end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+
+import yuqing
+from gateway import problems
+from gateway.api import analyze, companies, documents, health, media, verdicts
+from gateway.middleware import RequestContext
+from gateway.pages import document, overview, sign_in
+from gateway.pages.rendering import STATIC, Bounce, Elsewhere, redirect
+from gateway.resources import open_gateway
+from gateway.watching import watch_pending
+from yuqing.settings import Settings
+
+# Smaller answers fit one packet anyway.
+GZIP_FROM_BYTES = 1024
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    gateway = app.state.gateway
+    watching = asyncio.create_task(watch_pending(gateway.settings))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await gateway.database.dispose()
+
+
+async def _redirect(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Elsewhere)
+    return redirect(request, error)
+
+
+async def _bounce(_request: Request, _error: Exception) -> Response:
+    return HTMLResponse(
+        '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0"><title>yuqing</title>'
+    )
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway for these settings. Raises NotConfigured when no database is named; none has to answer yet."""
+    app = FastAPI(
+        title="yuqing 舆情",
+        version=yuqing.__version__,
+        description="What the media say about the companies that you watch, with proof.",
+        docs_url=None,  # the viewers load their scripts from other hosts
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.gateway = open_gateway(settings)
+    for resource in (companies, documents, verdicts, media, analyze, health, sign_in, overview, document):
+        app.include_router(resource.router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    problems.install(app)
+    app.add_exception_handler(Elsewhere, _redirect)
+    app.add_exception_handler(Bounce, _bounce)
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
+    app.add_middleware(RequestContext, body_limit=settings.gateway.body_limit_bytes)
+    return app

@@ -1,0 +1,131 @@
+"""The query parameters of lists, the same for the API and the pages. An empty parameter, as forms send it, is none."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from pydantic import BeforeValidator, StringConstraints
+
+from gateway.problems import bad_request
+from gateway.queries.cursors import BadCursor, Cursor
+from gateway.queries.documents import DocumentFilter
+from gateway.queries.terms import MAXIMUM_QUERY, Terms, parse_terms
+from gateway.queries.verdicts import VerdictFilter
+from gateway.resources import gateway_of
+from yuqing.contracts import CATEGORIES, Kind, Sentiment
+
+MAXIMUM_PAGE = 100
+
+
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+_Empty = BeforeValidator(_empty_is_none)
+_Site = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+
+CompanyId = Annotated[int | None, _Empty, Query(ge=1, le=2**31 - 1, description="documents that mention this company")]
+SentimentIs = Annotated[Sentiment | None, _Empty, Query(description="verdicts with this sentiment")]
+RiskFrom = Annotated[int | None, _Empty, Query(ge=0, le=4, description="verdicts with at least this risk level")]
+SiteIs = Annotated[_Site | None, _Empty, Query(description="documents of this site")]
+KindIs = Annotated[Kind | None, _Empty, Query(description="page or transcript")]
+CategoryIs = Annotated[
+    str | None, _Empty, Query(description="documents of this category", json_schema_extra={"enum": list(CATEGORIES)})
+]
+Since = Annotated[
+    datetime | None,
+    _Empty,
+    Query(description="published at or after; a time without zone is in the server's time zone"),
+]
+Until = Annotated[datetime | None, _Empty, Query(description="published before")]
+Words = Annotated[
+    str | None, _Empty, Query(max_length=MAXIMUM_QUERY, description="words that must all occur, apart by spaces")
+]
+Collapse = Annotated[bool, Query(description="of each reprint group only the earliest document that fits")]
+CursorText = Annotated[str | None, _Empty, Query(max_length=200, description="next_cursor of the page before")]
+Limit = Annotated[int | None, _Empty, Query(ge=1, le=MAXIMUM_PAGE, description="items a page")]
+
+
+@dataclass(frozen=True)
+class Paging:
+    """Where a page starts and how long it is."""
+
+    cursor: Cursor | None
+    limit: int
+
+
+def paging(request: Request, cursor: CursorText = None, limit: Limit = None) -> Paging:
+    """The cursor and the length of the page. 422 for a cursor that is not ours."""
+    try:
+        start = Cursor.decode(cursor) if cursor else None
+    except BadCursor as error:
+        raise bad_request("query.cursor", error.message, error.cure) from None
+    return Paging(start, limit or gateway_of(request).settings.gateway.page_size)
+
+
+def _moment(request: Request, name: str, time: datetime | None) -> datetime | None:
+    """The time with a zone. At the ends of the calendar an offset would leave it, so they are refused."""
+    if time is None:
+        return None
+    if not 1900 <= time.year <= 2200:
+        raise bad_request(f"query.{name}", "the year has to be between 1900 and 2200")
+    return time if time.tzinfo else time.replace(tzinfo=gateway_of(request).zone)
+
+
+def terms_of(words: str | None) -> Terms | None:
+    """The search terms of a query parameter. 422 when it holds nothing that can be looked for."""
+    if words is None or not words.strip():
+        return None
+    terms = parse_terms(words)
+    if terms is None:
+        raise bad_request("query.q", "holds no letter and no digit", "search for a word, such as 质量问题")
+    return terms
+
+
+def document_filter(
+    request: Request,
+    company: CompanyId = None,
+    sentiment: SentimentIs = None,
+    risk: RiskFrom = None,
+    site: SiteIs = None,
+    kind: KindIs = None,
+    category: CategoryIs = None,
+    since: Since = None,
+    until: Until = None,
+    q: Words = None,
+    collapse: Collapse = False,
+) -> DocumentFilter:
+    """The filter of a list of documents."""
+    if category is not None and category not in CATEGORIES:
+        raise bad_request(
+            "query.category", f"there is no category {category!r}", f"the categories are {' '.join(CATEGORIES)}"
+        )
+    return DocumentFilter(
+        company_id=company,
+        sentiment=sentiment,
+        risk=risk,
+        site=site,
+        kind=kind,
+        category=category,
+        since=_moment(request, "since", since),
+        until=_moment(request, "until", until),
+        terms=terms_of(q),
+        collapse=collapse,
+    )
+
+
+def verdict_filter(
+    request: Request,
+    sentiment: SentimentIs = None,
+    risk: RiskFrom = None,
+    since: Since = None,
+    until: Until = None,
+) -> VerdictFilter:
+    """The filter of a company's verdicts."""
+    return VerdictFilter(sentiment, risk, _moment(request, "since", since), _moment(request, "until", until))
+
+
+DocumentFilterQuery = Annotated[DocumentFilter, Depends(document_filter)]
+VerdictFilterQuery = Annotated[VerdictFilter, Depends(verdict_filter)]
+PagingQuery = Annotated[Paging, Depends(paging)]

@@ -1,0 +1,1 @@
+"""The web pages: server-rendered, no inline script, all foreign text escaped."""

@@ -1,0 +1,189 @@
+"""Templates, language, theme, and the links and times that the pages show."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gateway import sessions
+from gateway.auth import Caller
+from gateway.pages import marks
+from gateway.pages.strings import LANGUAGES, Language, known, translate
+from gateway.problems import Problem
+from gateway.resources import gateway_of
+
+STATIC = Path(__file__).parent / "static"
+LANGUAGE_COOKIE, THEME_COOKIE = "yuqing_lang", "yuqing_theme"
+THEMES = ("auto", "light", "dark")
+_YEAR_S = 365 * 24 * 3600
+
+
+class Elsewhere(Exception):
+    """Not an error: the answer is a redirect, with cookies to keep."""
+
+    def __init__(self, location: str, cookies: Mapping[str, str] | None = None) -> None:
+        super().__init__(location)
+        self.location = location
+        self.cookies = dict(cookies or {})
+
+
+class Bounce(Exception):
+    """Not an error: a browser keeps a Strict cookie back when the link is on another site; load the page once more."""
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("gateway.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        hits=marks.hits,
+        marked=marks.marked,
+        anchor_of=marks.anchor_of,
+        external=external,
+        seconds=clock,
+        static=static_url,
+    )
+    return environment
+
+
+@cache
+def static_url(name: str) -> str:
+    """The address of a static file, with its hash, so that browsers keep it until it changes."""
+    return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
+
+
+def external(url: str | None) -> str | None:
+    """A foreign address that may become a link: http and https only."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return url if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    whole = int(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def language_of(request: Request) -> Language:
+    """The reader's choice, else the browser's first language that we have, else Chinese."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    wanted = (
+        [chosen] if chosen else [part.strip()[:2] for part in request.headers.get("accept-language", "").split(",")]
+    )
+    return next((known_one for tag in wanted for known_one in LANGUAGES if known_one == tag), "zh")
+
+
+def theme_of(request: Request) -> str:
+    """auto (the system's), light or dark."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else "auto"
+
+
+def address(request: Request, **changes: object) -> str:
+    """This page's address with some query parameters changed; None or "" removes one, and so does an old cursor."""
+    parameters = {name: value for name, value in parse_qsl(request.url.query) if name != "cursor"}
+    for name, value in changes.items():
+        parameters.pop(name, None)
+        if value not in (None, ""):
+            parameters[name] = str(value)
+    query = urlencode(parameters)
+    return f"{request.url.path}?{query}" if query else request.url.path
+
+
+async def remember_preferences(request: Request) -> None:
+    """A dependency of every page: ?lang= and ?theme= become cookies, and the address is cleaned of them."""
+    cookies = {}
+    wanted, theme = request.query_params.get("lang", ""), request.query_params.get("theme", "")
+    if wanted in LANGUAGES:
+        cookies[LANGUAGE_COOKIE] = wanted
+    if theme in THEMES:
+        cookies[THEME_COOKIE] = theme
+    if cookies:
+        raise Elsewhere(address(request, lang=None, theme=None), cookies)
+
+
+def redirect(request: Request, elsewhere: Elsewhere) -> Response:
+    """See other."""
+    response = RedirectResponse(elsewhere.location, status_code=303)
+    for name, value in elsewhere.cookies.items():
+        response.set_cookie(name, value, max_age=_YEAR_S, samesite="lax", secure=request.url.scheme == "https")
+    return response
+
+
+def render(
+    request: Request, template: str, *, status: int = 200, caller: Caller | None = None, **values: Any
+) -> HTMLResponse:
+    """A page in the reader's language and theme."""
+    gateway = gateway_of(request)
+    language = language_of(request)
+
+    def t(key: str, **filled: object) -> str:
+        return translate(language, key, **filled)
+
+    def label(kind: str, value: str) -> str:
+        """A category or risk type in the reader's language; as the model wrote it when it is new to us."""
+        key = f"{kind}.{value}"
+        return t(key) if known(key) else value
+
+    def when(time: datetime, *, precise: bool = False) -> str:
+        local = time.astimezone(gateway.zone)
+        if precise or local.year != datetime.now(gateway.zone).year:
+            return f"{local:%Y-%m-%d %H:%M}"
+        return f"{local:%m-%d %H:%M}"
+
+    html = (
+        _environment()
+        .get_template(template)
+        .render(
+            request=request,
+            path=request.url.path,
+            language=language,
+            theme=theme_of(request),
+            themes=THEMES,
+            caller=caller,
+            csrf=sessions.form_token(request, gateway.secret),
+            address=lambda **changes: address(request, **changes),
+            t=t,
+            label=label,
+            when=when,
+            **values,
+        )
+    )
+    response = HTMLResponse(html, status_code=status, headers={"Cache-Control": "private, no-cache", "Vary": "Cookie"})
+    sessions.keep_visit(request, response)
+    return response
+
+
+def problem_page(request: Request, problem: Problem) -> Response:
+    """An error as a page: what happened and what to do."""
+    known_statuses = {403, 404, 422, 503}
+    key = f"error.{problem.status}" if problem.status in known_statuses else "error.other"
+    response = render(
+        request,
+        "problem.html",
+        status=problem.status,
+        key=key,
+        advice=f"{key}.do" if known(f"{key}.do") else None,
+        problem=problem,
+        request_id=request.state.request_id,
+    )
+    response.headers.update(problem.headers)
+    return response

@@ -1,0 +1,188 @@
+"""Every word of the pages, in Chinese and English."""
+
+from typing import Literal
+
+Language = Literal["zh", "en"]
+LANGUAGES: tuple[Language, ...] = ("zh", "en")
+
+_STRINGS: dict[str, tuple[str, str]] = {
+    "brand": ("舆情", "yuqing"),
+    "brand.long": ("舆情监测", "Opinion monitoring"),
+    "skip": ("跳到正文", "Skip to content"),
+    "language.other": ("English", "中文"),
+    "theme.light": ("浅色", "Light"),
+    "theme.dark": ("深色", "Dark"),
+    "theme.auto": ("跟随系统", "System theme"),
+    "sign-out": ("退出", "Sign out"),
+    "team": ("团队", "Team"),
+    # sign-in
+    "sign-in": ("登录", "Sign in"),
+    "sign-in.lead": (
+        "媒体怎样谈论您关注的公司——有原文为证。",
+        "What the media say about the companies you watch, with proof.",
+    ),
+    "sign-in.key": ("API 密钥", "API key"),
+    "sign-in.wrong": ("这个密钥不存在、已过期或已被吊销。", "This key does not exist, has expired or was revoked."),
+    "sign-in.help": ("还没有密钥？由管理员运行：", "No key yet? An operator makes one:"),
+    "sign-in.signed-out": ("已退出。", "You are signed out."),
+    # sentiment, risk, category, kind
+    "sentiment": ("情感", "Sentiment"),
+    "positive": ("正面", "Positive"),
+    "neutral": ("中性", "Neutral"),
+    "negative": ("负面", "Negative"),
+    "pending": ("待分析", "Pending"),
+    "risk": ("风险", "Risk"),
+    "risk.0": ("无风险", "No risk"),
+    "risk.1": ("低风险", "Low risk"),
+    "risk.2": ("中风险", "Medium risk"),
+    "risk.3": ("高风险", "High risk"),
+    "risk.4": ("严重风险", "Severe risk"),
+    "risk.from": ("{level}及以上", "{level} or more"),
+    "category.新闻报道": ("新闻报道", "News report"),
+    "category.公司公告": ("公司公告", "Company notice"),
+    "category.财务报告": ("财务报告", "Financial report"),
+    "category.分析师报告": ("分析师报告", "Analyst report"),
+    "category.评论": ("评论", "Commentary"),
+    "category.其他": ("其他", "Other"),
+    "risk-type.产品质量": ("产品质量", "Product quality"),
+    "risk-type.财务": ("财务", "Finance"),
+    "risk-type.法律合规": ("法律合规", "Legal and compliance"),
+    "risk-type.劳资": ("劳资", "Labour"),
+    "risk-type.安全事故": ("安全事故", "Safety incident"),
+    "risk-type.数据泄露": ("数据泄露", "Data leak"),
+    "risk-type.高管": ("高管", "Management"),
+    "risk-type.市场竞争": ("市场竞争", "Competition"),
+    "risk-type.舆论危机": ("舆论危机", "Public outcry"),
+    "risk-type.其他": ("其他", "Other"),
+    "kind.page": ("网页", "Web page"),
+    "kind.feed_entry": ("网页", "Web page"),
+    "kind.transcript": ("语音转写", "Transcript"),
+    # watchlist
+    "watchlist": ("关注名单", "Watchlist"),
+    "watchlist.all": ("全部公司", "All companies"),
+    "watchlist.documents": ("{count} 篇", "{count} docs"),
+    "watchlist.pending": ("{count} 篇待分析", "{count} pending"),
+    "watchlist.none": ("暂无报道", "No documents yet"),
+    "watchlist.empty": ("还没有关注任何公司", "You watch no company yet"),
+    "watchlist.empty.do": (
+        "在下面添加一家公司：已收集的报道会在几秒内匹配，新的报道会自动归入。",
+        "Add one below: collected documents are matched within seconds, new ones as they come.",
+    ),
+    "company.add": ("添加公司", "Add a company"),
+    "company.name": ("名称", "Name"),
+    "company.aliases": ("别名", "Other names"),
+    "company.aliases.hint": ("用逗号分开，如：苹果，iPhone", "Separated by commas, such as 苹果, iPhone"),
+    "company.exclude": ("排除词", "Exclude words"),
+    "company.exclude.hint": (
+        "名称在这些词里另有所指，如：苹果树",
+        "Words in which a name means something else, such as 苹果树",
+    ),
+    "company.submit": ("开始关注", "Start watching"),
+    "company.added": (
+        "已开始关注「{name}」，正在已有报道中查找，几秒后刷新即可看到。",
+        "You now watch “{name}”. Existing documents are being matched; reload in a few seconds.",
+    ),
+    "company.viewer": (
+        "您的密钥只能查看，请向管理员申请 analyst 权限。",
+        "Your key may only read; ask for the scope analyst.",
+    ),
+    # documents
+    "documents": ("最新报道", "Latest documents"),
+    "documents.of": ("{name} 的报道", "Documents on {name}"),
+    "documents.found": ("“{query}” 的搜索结果", "Results for “{query}”"),
+    "documents.older": ("更早的报道", "Older documents"),
+    "documents.newest": ("回到最新", "Back to the newest"),
+    "documents.empty": ("还没有报道", "No documents yet"),
+    "documents.empty.do": (
+        "关注的公司出现在新闻里，就会列在这里。请运行采集和分析：",
+        "News that mention your companies will be listed here. Run a crawl and the analysis:",
+    ),
+    "documents.nothing": ("没有符合条件的报道", "No document fits"),
+    "documents.nothing.do": ("试试减少条件，或换一个词。", "Try fewer filters or another word."),
+    "documents.clear": ("清除全部条件", "Clear all filters"),
+    "documents.reprints": ("另有 {count} 篇转载", "{count} reprints"),
+    "search": ("搜索", "Search"),
+    "search.hint": ("搜索标题和正文", "Search titles and texts"),
+    "search.nothing": ("搜索词里没有文字或数字。", "The search holds no letter and no digit."),
+    "filter": ("筛选", "Filter"),
+    "filter.company": ("公司", "Company"),
+    "filter.any": ("不限", "Any"),
+    "filter.collapse": ("合并转载", "Collapse reprints"),
+    # document
+    "document.back": ("返回列表", "Back to the list"),
+    "document.original": ("查看原文", "Read the original"),
+    "document.parent": ("所在网页", "The page it is on"),
+    "document.author": ("作者", "Author"),
+    "document.first-seen": ("首次发现", "First seen"),
+    "document.summary": ("摘要", "Summary"),
+    "document.keywords": ("关键词", "Keywords"),
+    "document.overall": ("全文情感", "Overall sentiment"),
+    "document.unread": ("模型还没有读到这篇。", "The model has not read this document yet."),
+    "document.unread.do": ("运行 yuqing analyze 后刷新。", "Run yuqing analyze, then reload."),
+    "document.text": ("正文", "Text"),
+    "document.transcript": ("转写全文", "Transcript"),
+    "document.legend": ("标记", "Marks"),
+    "document.legend.evidence": ("证据", "Evidence"),
+    "document.legend.mention": ("提及", "Mention"),
+    "document.group": ("转载", "Reprints"),
+    "document.group.first": ("首发", "First"),
+    "document.group.this": ("本篇", "This one"),
+    "recording": ("录音录像", "Recording"),
+    "recording.waiting": (
+        "尚未转写。运行 yuqing transcribe 后刷新。",
+        "Not transcribed yet. Run yuqing transcribe, then reload.",
+    ),
+    "recording.duration": ("时长 {time}", "{time} long"),
+    "recording.listen": ("播放 {time}", "Play from {time}"),
+    "recording.lines": ("逐句转写", "Transcript lines"),
+    "verdicts": ("判断", "Verdicts"),
+    "verdict.score": ("得分", "Score"),
+    "verdict.confidence": ("置信度", "Confidence"),
+    "verdict.evidence": ("证据", "Evidence"),
+    "verdict.evidence.jump": ("在正文中查看", "Show in the text"),
+    "verdict.ungrounded": (
+        "没有可核对的证据：模型引用的句子不存在，请谨慎采用。",
+        "No evidence that can be checked: the model named no sentence that exists. Use with care.",
+    ),
+    "verdict.older": ("依据的是较早的版本，正文已更新。", "Made from an earlier version; the text has changed since."),
+    "lineage": ("判断由来", "How it was made"),
+    "lineage.model": ("模型", "Model"),
+    "lineage.adapter": ("适配器", "Adapter"),
+    "lineage.engine": ("引擎", "Engine"),
+    "lineage.prompt": ("提示词版本", "Prompt version"),
+    "lineage.cleaning": ("清洗版本", "Cleaning version"),
+    "lineage.tokens": ("词元", "Tokens"),
+    "lineage.tokens.of": ("输入 {prompt}，输出 {completion}", "{prompt} in, {completion} out"),
+    "lineage.latency": ("耗时", "Time"),
+    "lineage.made": ("生成时间", "Made"),
+    "lineage.inherited": ("沿用自", "Taken from"),
+    "lineage.inherited.link": ("首发报道的判断", "the verdict on the first document"),
+    # errors
+    "error.request": ("请求编号", "Request id"),
+    "error.home": ("回到首页", "Back to the start"),
+    "error.404": ("没有找到", "Not found"),
+    "error.404.do": (
+        "它不存在，或者不属于您的团队。",
+        "It does not exist, or does not belong to your team.",
+    ),
+    "error.403": ("没有权限", "Not allowed"),
+    "error.422": ("请求有误", "The request is not valid"),
+    "error.503": ("服务暂时不可用", "Temporarily away"),
+    "error.503.do": (
+        "数据库或存储暂时没有响应，恢复后刷新即可。",
+        "A database or store does not answer. Reload when it is back.",
+    ),
+    "error.other": ("出错了", "Something went wrong"),
+    "error.other.do": ("请记下请求编号并告诉管理员。", "Note the request id and tell an operator."),
+}
+
+
+def translate(language: Language, key: str, **values: object) -> str:
+    """The string in this language with its values filled in. Raises KeyError for a key that does not exist."""
+    template = _STRINGS[key][LANGUAGES.index(language)]
+    return template.format(**values) if values else template
+
+
+def known(key: str) -> bool:
+    """Whether the key exists: the model's categories and risk types come from data."""
+    return key in _STRINGS

@@ -1,0 +1,126 @@
+"""What follows a new company: the watchlist on S3 is written anew, and the documents that exist are looked through.
+
+A job of the queue, deferred in the transaction that adds the company, so that a crash loses nothing; doing it twice
+changes nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import procrastinate
+from sqlalchemy import Connection, String, cast, literal, or_, select
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from gateway.queries.documents import time_of
+from yuqing import watchlist
+from yuqing.database.models import Document, MentionRow
+from yuqing.database.session import engine, transaction
+from yuqing.errors import YuqingError
+from yuqing.jobs import ANALYZE, Job, defer_in_transaction, job_app, put_back_stalled
+from yuqing.objects import ObjectStore
+from yuqing.settings import Settings
+from yuqing.telemetry import get_logger
+from yuqing.text.bigrams import tsquery
+from yuqing.text.matcher import Matcher, relevance
+from yuqing.watchlist import WatchedCompany
+
+log = get_logger("gateway.watching")
+
+QUEUE = "gateway"
+WATCH = "watch_company"
+# Documents a transaction: short enough not to keep the cleaning's merge waiting.
+BATCH = 200
+RESTART_S = 5.0
+
+
+def watch_job(company_id: int) -> Job:
+    """The job to defer in the transaction that adds the company."""
+    return Job(WATCH, QUEUE, {"company_id": company_id}, queueing_lock=f"{WATCH}:{company_id}")
+
+
+def watch_company(settings: Settings, company_id: int) -> int:
+    """Publish the watchlist and match the company against the latest documents; returns how many mention it."""
+    pool = engine(settings)
+    try:
+        with transaction(pool) as connection:
+            companies = watchlist.publish(connection, ObjectStore.from_settings(settings))
+            company = next((known for known in companies if known.id == company_id), None)
+            candidates = _candidates(connection, company, settings.gateway.match_limit) if company else []
+        matcher = Matcher(companies)
+        count = 0
+        for start in range(0, len(candidates), BATCH):
+            with transaction(pool) as connection:
+                count += _match(connection, matcher, company_id, candidates[start : start + BATCH])
+    finally:
+        pool.dispose()
+    log.info("company matched", company=company_id, candidates=len(candidates), documents=count)
+    return count
+
+
+def _candidates(connection: Connection, company: WatchedCompany, limit: int) -> Sequence[str]:
+    """The latest documents that hold all bigrams of one of the names."""
+    queries = [query for name in company.names if (query := tsquery(name))]
+    if not queries:
+        return []
+    found = or_(*(Document.search.op("@@")(cast(literal(query, String), TSQUERY)) for query in queries))
+    statement = select(Document.doc_id).where(found).order_by(time_of(Document).desc(), Document.doc_id).limit(limit)
+    return connection.execute(statement).scalars().all()
+
+
+def _match(connection: Connection, matcher: Matcher, company_id: int, doc_ids: Sequence[str]) -> int:
+    """Add the company's mentions in these documents, and the jobs that judge them, in the caller's transaction."""
+    statement = (
+        select(Document.doc_id, Document.content_hash, Document.title, Document.text)
+        .where(Document.doc_id.in_(doc_ids))
+        .order_by(Document.doc_id)
+        .with_for_update(key_share=True)  # a new version that is merged meanwhile has offsets of its own
+    )
+    rows, jobs = [], []
+    for doc_id, content_hash, title, text in connection.execute(statement):
+        # The whole watchlist is matched: a longer name of another company hides this one.
+        mentions = [mention for mention in matcher.mentions(title, text) if mention.company_id == company_id]
+        if not mentions:
+            continue
+        rows.append(
+            {
+                "doc_id": doc_id,
+                "company_id": company_id,
+                "content_hash": content_hash,
+                "spans": [mention.model_dump(exclude={"company_id"}) for mention in mentions],
+                "relevance": relevance(mentions)[0].score,
+            }
+        )
+        arguments = {"doc_id": doc_id, "content_hash": content_hash}
+        jobs.append(Job(ANALYZE, ANALYZE, arguments, queueing_lock=f"{ANALYZE}:{doc_id}:{content_hash}"))
+    if rows:
+        connection.execute(upsert(MentionRow).on_conflict_do_nothing(), rows)
+        defer_in_transaction(connection, jobs)
+    return len(rows)
+
+
+async def watch_pending(settings: Settings) -> None:
+    """Work the gateway's queue until cancelled; when the database goes away, try again until it is back."""
+    while True:
+        app = job_app(settings)
+
+        @app.task(
+            name=WATCH, queue=QUEUE, retry=procrastinate.RetryStrategy(max_attempts=settings.jobs.attempts, wait=2)
+        )
+        async def watch(company_id: int) -> None:
+            await asyncio.to_thread(watch_company, settings, company_id)
+
+        try:
+            async with app.open_async():
+                await put_back_stalled(app, settings)
+                await app.run_worker_async(
+                    queues=[QUEUE],
+                    concurrency=1,
+                    install_signal_handlers=False,
+                    delete_jobs="successful",
+                    update_heartbeat_interval=settings.jobs.heartbeat_s,
+                    stalled_worker_timeout=settings.jobs.stalled_after_s,
+                )
+        except (procrastinate.exceptions.ProcrastinateException, YuqingError, OSError) as error:
+            log.warning("the gateway's queue is away", reason=str(error))
+        await asyncio.sleep(RESTART_S)
