@@ -127,7 +127,9 @@ def tidy(blocks: list[Paragraph]) -> str:
             if seen > total / 2:
                 break
             continue
-        if _NOT_THE_ARTICLE.match(text) or (block.link_share > LINK_SHARE and not text.endswith(("。", "！", "？", "”"))):
+        if _NOT_THE_ARTICLE.match(text) or (
+            block.link_share > LINK_SHARE and not text.endswith(("。", "！", "？", "”"))
+        ):
             continue
         text = _EDITORS_TAIL.sub("", text)
         if text:
@@ -141,7 +143,9 @@ def _by_readability(html: str) -> str:
 
     logging.getLogger("readability").setLevel(logging.CRITICAL)  # it logs a traceback for each page that it gives up
     try:
-        summary = Document(html.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")).summary(html_partial=True)
+        summary = Document(html.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")).summary(
+            html_partial=True
+        )
     except Unparseable:
         return ""
     return tidy(paragraphs(parse(f"<body>{summary}</body>"))) if summary.strip() else ""

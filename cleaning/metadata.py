@@ -100,14 +100,24 @@ def _linked_data(tree: HtmlElement) -> list[dict[str, Any]]:
     return found
 
 
-_TIME_NAMES = ("article:published_time", "datepublished", "pubdate", "publishdate", "publish_time", "weibo: article:create_at", "og:release_date")
+_TIME_NAMES = (
+    "article:published_time",
+    "datepublished",
+    "pubdate",
+    "publishdate",
+    "publish_time",
+    "weibo: article:create_at",
+    "og:release_date",
+)
 
 
 def _stated_time(tree: HtmlElement) -> datetime | None:
     """The time that the page's markup states for machines."""
     stated = [str(item["datePublished"]) for item in _linked_data(tree) if item.get("datePublished")]
     stated += _content(tree, _TIME_NAMES)
-    stated += [value for node in tree.iter("time") if node.get("pubdate") is not None and (value := node.get("datetime"))]
+    stated += [
+        value for node in tree.iter("time") if node.get("pubdate") is not None and (value := node.get("datetime"))
+    ]
     for text in stated:
         if time := read_time(text):
             return time
@@ -195,7 +205,9 @@ _AUTHOR = re.compile(
 _NOT_A_NAME = re.compile(
     r"^(?:来源|编辑|责编|发布|日期|时间|浏览|阅读|点击|评论|字体|字号|关注|收藏|分享|佚名|匿名|未知|不详|admin|管理员|本站|原创|网络|转载|获悉|了解|采访|发现|从|在|了|昨|今|近|日前|问|看到|来到|注意|提问|查询|走访|联系|报道|团|站|会)"
 )
-_SOURCE = re.compile(r"(?:文章|信息|新闻|稿件|本文|消息)?(?:来\s*源|稿\s*源|转自|出处)\s*(?:于|自)?\s*[:：]\s*[《「]?(?P<source>[^\s|｜,，。;；)）》」\[\]【】:：]{2,20})")
+_SOURCE = re.compile(
+    r"(?:文章|信息|新闻|稿件|本文|消息)?(?:来\s*源|稿\s*源|转自|出处)\s*(?:于|自)?\s*[:：]\s*[《「]?(?P<source>[^\s|｜,，。;；)）》」\[\]【】:：]{2,20})"
+)
 _NEXT_LABEL = re.compile(r"(?:作者|编辑|责编|记者|责任编辑|时间|日期|发布|浏览|点击|阅读|字号|评论|\d{4}[-年/]).*$")
 _ATTRIBUTION_CHARACTERS = 120  # a line that names author and source is short; longer ones are prose
 
@@ -223,7 +235,9 @@ def author(tree: HtmlElement, blocks: list[Paragraph], hint: str | None) -> str 
 
 
 def _names(text: str) -> str | None:
-    names = [name for part in re.split(r"[\s、，,;；/]+", text.strip()) if (name := _NEXT_LABEL.sub("", part).strip(":："))]
+    names = [
+        name for part in re.split(r"[\s、，,;；/]+", text.strip()) if (name := _NEXT_LABEL.sub("", part).strip(":："))
+    ]
     kept: list[str] = []
     for name in names:
         if _NOT_A_NAME.match(name) or not 2 <= len(name) <= 20:
@@ -239,7 +253,9 @@ def source(tree: HtmlElement, blocks: list[Paragraph]) -> str | None:
             name = _NEXT_LABEL.sub("", match["source"]).strip("-—_·")
             if len(name) >= 2:
                 return name
-    return next((value for value in _content(tree, ("source", "mediaid", "og:article:source")) if len(value) <= 20), None)
+    return next(
+        (value for value in _content(tree, ("source", "mediaid", "og:article:source")) if len(value) <= 20), None
+    )
 
 
 def read(

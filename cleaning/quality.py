@@ -18,8 +18,9 @@ def reason_to_drop(title: str, text: str, settings: CleaningSettings) -> str | N
     letters = sum(character.isalpha() for character in text)
     if letters < settings.minimum_letter_share * len(text):
         return f"mostly digits and signs: {letters} letters in {len(text)} characters"
-    if text.count("\ufffd") > settings.maximum_unreadable_share * len(text):
-        return f"unreadable: {text.count('\ufffd')} replacement characters in {len(text)}"
+    lost = text.count("\ufffd")
+    if lost > settings.maximum_unreadable_share * len(text):
+        return f"unreadable: {lost} replacement characters in {len(text)}"
     if len(text) >= _REPETITION_FROM and (share := repeated_share(text)) > settings.maximum_repeated_share:
         return f"repeats itself: {share:.0%} of the text are lines that occurred before"
     return None

@@ -1,0 +1,111 @@
+"""One raw document to one article: the steps of the folder in the order of the data, without Spark."""
+
+from cleaning import metadata
+from cleaning.decode import repair
+from cleaning.extract import main_text, paragraphs, parse, tidy
+from cleaning.language import language
+from cleaning.quality import reason_to_drop
+from yuqing.contracts import Article, RawDocument, TimedSpan
+from yuqing.errors import YuqingError
+from yuqing.identity import content_hash, doc_id
+from yuqing.settings import CleaningSettings
+from yuqing.text.normalise import normalise
+
+# Goes into every article's lineage; raise it when a step changes what comes out.
+CLEANING_VERSION = "1"
+
+
+class Unusable(YuqingError):
+    """A document that cannot become an article; the message is the reason that quarantine keeps."""
+
+
+def clean(document: RawDocument, batch: str, settings: CleaningSettings) -> Article:
+    """Extract, describe, normalise and judge. Raises Unusable with the reason."""
+    if document.http_status >= 400:
+        raise Unusable(f"the server answered {document.http_status}")
+    if document.kind == "transcript":
+        return _from_transcript(document, batch, settings)
+    body = repair(document.body)
+    if not body.strip():
+        raise Unusable("the body is empty")
+    try:
+        found = metadata.read(
+            body,
+            hint_title=document.title,
+            hint_author=document.author,
+            hint_published_at=document.published_at,
+            fetched_at=document.fetched_at,
+        )
+        # A feed's entry is the text itself, without a page around it.
+        text = tidy(paragraphs(parse(body))) if document.kind == "feed_entry" else main_text(body)
+    except ValueError as error:
+        raise Unusable(str(error)) from None
+    title = one_line(found.title)
+    return _article(document, batch, settings, title, without_title(normalise(text).text, title), found)
+
+
+def _from_transcript(document: RawDocument, batch: str, settings: CleaningSettings) -> Article:
+    """Speech needs no extraction; each segment becomes a line, and keeps its seconds."""
+    if not document.segments:
+        text = normalise(repair(document.body)).text
+        spans: list[TimedSpan] = []
+    else:
+        lines: list[str] = []
+        spans = []
+        position = 0
+        for segment in document.segments:
+            if line := one_line(segment.text):
+                lines.append(line)
+                spans.append(
+                    TimedSpan(start=position, end=position + len(line), start_s=segment.start, end_s=segment.end)
+                )
+                position += len(line) + 1
+        text = "\n".join(lines)
+    found = metadata.Metadata(document.title or "", document.published_at, document.author, None)
+    return _article(document, batch, settings, one_line(found.title), text, found, tuple(spans))
+
+
+def _article(
+    document: RawDocument,
+    batch: str,
+    settings: CleaningSettings,
+    title: str,
+    text: str,
+    found: metadata.Metadata,
+    segments: tuple[TimedSpan, ...] = (),
+) -> Article:
+    if reason := reason_to_drop(title, text, settings):
+        raise Unusable(reason)
+    recording = document.media[0].sha256 if document.kind == "transcript" and document.media else None
+    return Article(
+        doc_id=doc_id(document.kind, document.canonical_url, recording),
+        # What an analysis sees is title and text: a change of either is a new version.
+        content_hash=content_hash(f"{title}\n{text}"),
+        kind=document.kind,
+        site=document.site,
+        url=document.url,
+        canonical_url=document.canonical_url,
+        title=title,
+        text=text,
+        published_at=found.published_at,
+        fetched_at=document.fetched_at,
+        author=one_line(found.author or "") or None,
+        source=one_line(found.source or "") or None,
+        language=language(text),
+        media=document.media,
+        segments=segments,
+        parent_url=document.parent_url,
+        batch=batch,
+        cleaning_version=CLEANING_VERSION,
+    )
+
+
+def one_line(text: str) -> str:
+    """A normalised text without line breaks."""
+    return normalise(text).text.replace("\n", " ")
+
+
+def without_title(text: str, title: str) -> str:
+    """Many pages repeat the title above the text; it is stored once."""
+    first, _, rest = text.partition("\n")
+    return rest if rest and first.strip() == title else text

@@ -1,0 +1,109 @@
+"""The commands of the cleaning stage."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from yuqing.settings import get_settings
+
+app = typer.Typer()
+
+_JSONL = Annotated[str, typer.Option("--jsonl", help="'-': read JSON lines from standard input")]
+
+
+@app.command("clean")
+def clean(as_json: Annotated[bool, typer.Option("--json", help="print the counts as one JSON object")] = False) -> None:
+    """Turn the raw batches that are pending into articles, then exit."""
+    from cleaning.job import clean_pending
+    from yuqing.telemetry import configure, progress
+
+    configure(stage="cleaning")
+    with progress() as bar:
+        task = bar.add_task("clean", total=None)
+        summary = clean_pending(
+            get_settings(),
+            before=lambda pending: bar.update(task, total=pending),
+            after=lambda settled: bar.advance(task, settled),
+        )
+    if as_json:
+        typer.echo(json.dumps(vars(summary)))
+    else:
+        typer.echo("  ".join(f"{name.replace('_', ' ')} {value}" for name, value in vars(summary).items()))
+
+
+def _only_standard_input(jsonl: str) -> None:
+    if jsonl != "-":
+        raise typer.BadParameter("only '-' (standard input) is read", param_hint="--jsonl")
+
+
+@app.command("extract")
+def extract(jsonl: _JSONL) -> None:
+    """{"id", "path" or "html", "url"?} a line -> {"id", "title", "text", "published_at", "author", "source", "language"}."""
+    from yuqing.jsonlines import answer_lines
+
+    _only_standard_input(jsonl)
+    sys.exit(answer_lines(extract_line))
+
+
+def extract_line(record: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one line of `yuqing extract`. Raises ValueError for a line without a readable page."""
+    from cleaning import metadata
+    from cleaning.article import one_line, without_title
+    from cleaning.decode import decode, repair
+    from cleaning.extract import main_text
+    from cleaning.language import language
+    from yuqing.text.normalise import normalise
+
+    if isinstance(record.get("html"), str):
+        html = record["html"]
+    elif isinstance(record.get("path"), str):
+        try:
+            html, _ = decode(Path(record["path"]).read_bytes())
+        except OSError as error:
+            raise ValueError(f"{record['path']} cannot be read: {error.strerror}") from None
+    else:
+        raise ValueError('the object needs "html" or "path", a string')
+    html = repair(html)
+    if not html.strip():
+        raise ValueError("the page is empty")
+    found = metadata.read(html)
+    title = one_line(found.title)
+    text = without_title(normalise(main_text(html)).text, title)
+    local = found.published_at.astimezone(metadata.CHINA).isoformat() if found.published_at else None
+    return {
+        "title": title,
+        "text": text,
+        "published_at": local,
+        "author": one_line(found.author or "") or None,
+        "source": one_line(found.source or "") or None,
+        "language": language(text),
+    }
+
+
+@app.command("dedup")
+def dedup(jsonl: _JSONL) -> None:
+    """{"id", "text"} a line -> {"id", "group"}: the id of the first document of its reprint group."""
+    from cleaning.duplicates import Known, Neighbours, bands, best_earlier, signature
+    from yuqing.jsonlines import answer_lines
+    from yuqing.text.normalise import normalise
+
+    _only_standard_input(jsonl)
+    settings = get_settings().cleaning
+    neighbours = Neighbours(settings.duplicate_candidates)
+    groups: dict[str, Any] = {}
+
+    def handle(record: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(record["text"], str):
+            raise ValueError('"text" has to be a string')
+        minhash = signature(normalise(record["text"]).text)
+        keys = bands(minhash)
+        found = best_earlier(minhash, neighbours.candidates(keys), settings.duplicate_threshold)
+        key = str(len(groups))
+        groups[key] = groups[found[0].key] if found else record["id"]
+        neighbours.add(Known(key, (len(groups),), minhash), keys)
+        return {"group": groups[key]}
+
+    sys.exit(answer_lines(handle))

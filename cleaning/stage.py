@@ -1,0 +1,198 @@
+"""On the executors: records to articles, then Parquet and quarantine to S3 and rows to the staging table.
+
+Both functions run inside Spark's Python workers (mapInArrow) and get all that they need as arguments.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+
+from yuqing import quarantine
+from yuqing.arrow_schemas import ARTICLE
+from yuqing.errors import ContractError
+from yuqing.objects import ObjectStore
+from yuqing.settings import CleaningSettings
+from yuqing.watchlist import WatchedCompany
+
+STAGE = "cleaning"
+
+# An article, or a record that could not become one with the problem; then what the tables need beyond the article.
+CLEANED = pa.schema(
+    [
+        *(field.with_nullable(True) for field in ARTICLE),
+        ("line", pa.int32()),
+        ("problem", pa.string()),
+        ("record", pa.binary()),
+        ("minhash", pa.binary()),
+        ("mentions", pa.string()),
+    ]
+)
+RECEIPT = pa.schema(
+    [
+        ("batch", pa.string()),
+        ("partition", pa.int32()),
+        ("attempt", pa.int64()),
+        ("cleaned", pa.int32()),
+        ("quarantined", pa.int32()),
+        ("error", pa.string()),
+    ]
+)
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+_COLUMNS = (
+    "run_id batch_key partition attempt line doc_id content_hash kind site url canonical_url title text published_at fetched_at author "
+    "source language segments parent_url cleaning_version terms media mentions minhash bands"
+).split()
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where an executor puts its results, and for which run."""
+
+    store: ObjectStore
+    database_url: str
+    run_id: str
+
+
+def batch_day(batch: str) -> datetime:
+    """The day in a batch's key, raw/<site>/<YYYY>/<MM>/<DD>/<ulid>.jsonl.gz."""
+    year, month, day = batch.split("/")[-4:-1]
+    return datetime(int(year), int(month), int(day), tzinfo=UTC)
+
+
+def parquet_key(batch: str) -> str:
+    """clean/dt=<batch's date>/<batch>.parquet; the same for every attempt at the batch."""
+    return f"clean/dt={batch_day(batch):%Y-%m-%d}/{batch.rsplit('/', 1)[-1].removesuffix('.jsonl.gz')}.parquet"
+
+
+def clean_records(
+    batches: Iterator[pa.RecordBatch], *, companies: list[WatchedCompany], settings: CleaningSettings
+) -> Iterator[pa.RecordBatch]:
+    """Lines of batches to articles with their signature and mentions; whatever is wrong with a line stays with that line."""
+    from cleaning.article import Unusable, clean
+    from cleaning.duplicates import signature, to_bytes
+    from yuqing.contracts import read_raw_document
+    from yuqing.text.matcher import Matcher, relevance
+
+    matcher = Matcher(companies)
+
+    def article(batch: str, record: bytes) -> dict[str, Any]:
+        cleaned = clean(read_raw_document(record), batch, settings)
+        row = cleaned.model_dump()
+        if not _can_be_stored(row):
+            raise Unusable("a field holds a NUL byte or a lone surrogate")
+        found = matcher.mentions(cleaned.title, cleaned.text)
+        places: dict[int, list[dict[str, Any]]] = {}
+        for mention in found:
+            places.setdefault(mention.company_id, []).append(mention.model_dump(exclude={"company_id"}))
+        mentions = [
+            {"company_id": item.company_id, "relevance": item.score, "spans": places[item.company_id]}
+            for item in relevance(found)
+        ]
+        return {
+            **row,
+            "minhash": to_bytes(signature(cleaned.text)),
+            "mentions": json.dumps(mentions, ensure_ascii=False),
+        }
+
+    for batch in batches:
+        rows = []
+        for line in batch.to_pylist():
+            row: dict[str, Any] = {"batch": line["batch"], "line": line["line"]}
+            try:
+                if line["problem"]:
+                    raise Unusable(line["problem"])
+                row |= article(line["batch"], line["record"])
+            except (Unusable, ContractError) as error:
+                row |= {"problem": error.message, "record": line["record"]}
+            except Exception as error:  # noqa: BLE001 - one page must never stop a run
+                row |= {"problem": f"cleaning failed: {type(error).__name__}: {error}"[:500], "record": line["record"]}
+            rows.append(row)
+        yield pa.RecordBatch.from_pylist(rows, schema=CLEANED)
+
+
+def _can_be_stored(value: Any) -> bool:
+    """PostgreSQL takes no NUL characters and UTF-8 no lone surrogates."""
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is None
+    if isinstance(value, dict):
+        return all(map(_can_be_stored, value.values()))
+    return all(map(_can_be_stored, value)) if isinstance(value, list | tuple) else True
+
+
+def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Iterator[pa.RecordBatch]:
+    """Write each batch's Parquet, quarantine and staging rows; yields a receipt a batch, which counts only if Spark commits it.
+
+    The objects have the same names and contents in every attempt; the rows are keyed by the attempt.
+    """
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    assert context is not None
+    partition, attempt = context.partitionId(), context.taskAttemptId()
+    tables: dict[str, list[pa.RecordBatch]] = {}
+    for batch in batches:
+        for key in dict.fromkeys(batch.column("batch").to_pylist()):
+            tables.setdefault(key, []).append(batch.filter(pa.compute.equal(batch.column("batch"), key)))
+    for key, parts in tables.items():
+        table = pa.Table.from_batches(parts, schema=CLEANED)
+        has_problem = pa.compute.is_valid(table.column("problem"))
+        articles, problems = table.filter(pa.compute.invert(has_problem)), table.filter(has_problem)
+        rows = articles.to_pylist()
+        _copy(rows, destination, key, partition, attempt)
+        data = io.BytesIO()
+        pq.write_table(articles.select(ARTICLE.names).cast(ARTICLE), data, compression="zstd")
+        destination.store.put(parquet_key(key), data.getvalue(), content_type="application/vnd.apache.parquet")
+        rejected = problems.select(["line", "problem", "record"]).to_pylist()
+        if rejected:
+            quarantine.write(destination.store, STAGE, key, [_kept(row) for row in rejected], day=batch_day(key))
+        error = next((row["problem"] for row in rejected if row["line"] == 0), None)
+        receipt = {
+            "batch": key,
+            "partition": partition,
+            "attempt": attempt,
+            "cleaned": len(rows),
+            "quarantined": len(rejected),
+            "error": error,
+        }
+        yield pa.RecordBatch.from_pylist([receipt], schema=RECEIPT)
+
+
+def _kept(row: dict[str, Any]) -> dict[str, Any]:
+    record = (row["record"] or b"").decode("utf-8", "backslashreplace")
+    return {"reason": row["problem"], "line": row["line"], "record": record}
+
+
+def _copy(rows: list[dict[str, Any]], destination: Destination, batch: str, partition: int, attempt: int) -> None:
+    """COPY a batch's articles into the staging table under this attempt's key."""
+    import psycopg
+
+    from cleaning.duplicates import bands, from_bytes
+    from yuqing.text.bigrams import bigrams
+
+    if not rows:
+        return
+    with psycopg.connect(destination.database_url) as connection, connection.cursor() as cursor:
+        with cursor.copy(f"COPY staged_articles ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
+            for row in rows:
+                staged = {
+                    **row,
+                    "run_id": destination.run_id,
+                    "batch_key": batch,
+                    "partition": partition,
+                    "attempt": attempt,
+                    "segments": json.dumps(row["segments"] or []),
+                    "media": json.dumps(row["media"] or [], ensure_ascii=False),
+                    "terms": bigrams(f"{row['title']}\n{row['text']}"),
+                    "bands": bands(from_bytes(row["minhash"])),
+                }
+                copy.write_row([staged[column] for column in _COLUMNS])

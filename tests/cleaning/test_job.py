@@ -1,0 +1,93 @@
+"""The whole job on real S3, PostgreSQL and Spark."""
+
+import gzip
+import io
+from collections.abc import Callable
+
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import Engine, text
+
+from cleaning.job import clean_pending
+from tests.cleaning.conftest import WriteBatch, article_text, page, raw
+from yuqing import quarantine
+from yuqing.arrow_schemas import ARTICLE
+from yuqing.objects import ObjectStore
+from yuqing.settings import Settings
+
+pytestmark = pytest.mark.service
+
+
+def rows(database: Engine, statement: str) -> list[tuple[object, ...]]:
+    with database.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def test_pages_become_documents(
+    settings: Settings,
+    store: ObjectStore,
+    database: Engine,
+    write_batch: WriteBatch,
+    company: Callable[..., int],
+) -> None:
+    apple = company("苹果公司", ["苹果"], ["苹果树"])
+    first = article_text(1) + "\n苹果股价上涨，苹果树没有。"
+    reprint = "据每日财经网消息，" + first
+    recording = {
+        "url": "https://news.example.com/a.mp3",
+        "sha256": "a" * 64,
+        "s3_key": "media/aa/a.mp3",
+        "content_type": "audio/mpeg",
+        "bytes": 10,
+    }
+    write_batch(
+        "01A",
+        [
+            raw(1, page("苹果发布新品", first), media=[recording]),
+            raw(2, page("另一则消息", article_text(2))),
+            b"{broken",
+            raw(3, "<html><body></body></html>"),
+            raw(4, page("找不到", article_text(4)), http_status=404),
+        ],
+    )
+    write_batch("01B", [raw(5, page("苹果新品发布", reprint)), raw(6, page("第三则", article_text(6)))])
+    summary = clean_pending(settings)
+    assert vars(summary) == {
+        "batches": 2,
+        "failed_batches": 0,
+        "cleaned": 4,
+        "quarantined": 3,
+        "new": 4,
+        "changed": 0,
+        "duplicates": 1,
+        "mentions": 2,
+        "reprint_groups": 1,
+    }
+    documents = rows(
+        database, "SELECT title, text, doc_id, group_id, source, author FROM documents ORDER BY fetched_at"
+    )
+    assert [row[0] for row in documents] == ["苹果发布新品", "另一则消息", "苹果新品发布", "第三则"]
+    assert documents[0][1] == first
+    assert documents[0][4:] == ("每日财经网", "李明")
+    assert documents[2][3] == documents[0][2] != documents[2][2]
+    assert documents[1][3] == documents[1][2]
+    assert rows(database, "SELECT published_at AT TIME ZONE 'Asia/Shanghai' FROM documents LIMIT 1")[0][0].isoformat() == "2024-05-31T15:20:00"  # type: ignore[attr-defined]  # fmt: skip
+    mentions = rows(database, "SELECT company_id, jsonb_array_length(spans) FROM mentions")
+    assert mentions == [(apple, 2), (apple, 2)]
+    jobs = rows(database, "SELECT task_name, count(*) FROM procrastinate_jobs GROUP BY 1 ORDER BY 1")
+    assert jobs == [("analyze", 2), ("transcribe", 1)]
+    assert rows(database, "SELECT sha256, s3_key FROM media") == [("a" * 64, "media/aa/a.mp3")]
+    assert rows(database, "SELECT count(*) FROM staged_articles") == [(0,)]
+    assert rows(database, "SELECT count(*) FROM documents WHERE search @@ '''苹果'' & ''股价'''::tsquery") == [(2,)]
+
+    table = pq.read_table(io.BytesIO(store.get("clean/dt=2024-06-01/01A.parquet")))
+    assert table.schema.equals(ARTICLE)
+    assert table.column("title").to_pylist() == ["苹果发布新品", "另一则消息"]
+    rejected = quarantine.read(store, "quarantine/cleaning/dt=2024-06-01/01A.jsonl.gz")
+    assert [record["line"] for record in rejected] == [3, 4, 5]
+    assert ["not JSON" in rejected[0]["reason"], rejected[1]["reason"], rejected[2]["reason"]] == [
+        True,
+        "no main text was found",
+        "the server answered 404",
+    ]
+    assert vars(clean_pending(settings)) == {**dict.fromkeys(vars(summary), 0), "reprint_groups": 1}
