@@ -34,7 +34,9 @@ class Services:
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """PostgreSQL (migrated) and SeaweedFS on free ports, stopped at the end of the session."""
     folder = tmp_path_factory.mktemp("services")
-    embedded_ports = {"postgres_port": 25433, "s3_port": 28333, "start_timeout_s": 180}
+    # Ports of this process's own: two sessions that start at the same time must not choose the same ones.
+    port = 12_000 + os.getpid() % 10_000 * 2
+    embedded_ports = {"postgres_port": port, "s3_port": port + 1, "start_timeout_s": 180}
     settings = load_settings(data_dir=folder, embedded=embedded_ports)
     planned = embedded.plan(settings, ["database", "s3"])
     supervisor = Supervisor(planned.services, folder / "logs", 20, None)

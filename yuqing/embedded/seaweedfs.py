@@ -36,6 +36,8 @@ def command(folder: Path, port: int) -> list[str]:
         "-webdav=false",
         "-admin.ui=false",
         "-s3.port.iceberg=0",
+        "-s3.port.lance=0",  # its fixed port collides with a second instance's
+        "-master.telemetry=false",
     ]
 
 
