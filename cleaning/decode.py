@@ -17,8 +17,8 @@ _MOJIBAKE_SHARE = 0.2
 def decode(body: bytes, content_type: str = "") -> tuple[str, str]:
     """(text, encoding). Never fails.
 
-    In order: a byte order mark, the header's charset, the page's own declaration, UTF-8, GB18030; the first that reads every byte
-    wins, so a lying declaration is passed over. When none does, the one that loses the fewest characters.
+    In order: a byte order mark, the header's charset, the page's own declaration, UTF-8, GB18030; the first that reads
+    every byte wins, so a lying declaration is passed over. When none does, the one that loses the fewest characters.
     """
     for mark, name in _MARKS:
         if body.startswith(mark):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import lxml.html
 from lxml.html import HtmlElement
 
-# Under this many characters readability has usually picked a caption or a navigation bar. On labelled Chinese pages the combination
-# reaches a mean F1 of .905, readability alone .892.
+# Under this many characters readability has usually picked a caption or a navigation bar. On labelled Chinese pages
+# the combination reaches a mean F1 of .905, readability alone .892.
 FALLBACK_BELOW = 150
 
 # A block whose text is mostly links is navigation; a paragraph of an article with many names linked stays below this.
@@ -91,8 +91,8 @@ def _walk(root: HtmlElement) -> Iterator[tuple[str, HtmlElement]]:
     yield from lxml.etree.iterwalk(root, events=("start", "end"))
 
 
-# Lines that belong to the site, not to the article. Each pattern is anchored at a line's start and, where the words could begin a
-# sentence of the article, bounded in length.
+# Lines that belong to the site, not to the article. Each pattern is anchored at a line's start and, where the words
+# could begin a sentence of the article, bounded in length.
 _NOT_THE_ARTICLE = re.compile(
     r"""^[\s\[【(（<《>》·•■●◆▲*—-]*(?:
       (?:责任?编辑?|责编|编辑|网络?编辑|值班编辑|美编|校对|审[核校]|编审|监制|值班主任|终审|来源|稿源|作者|记者|文章来源|原标题|原文链接|本文来源|发布时间|时间|日期|发表于|字体|字号|浏览次数|点击次?数?|阅读次?数?|人气|标签|关键[词字]|Tags?)\s*[:：/].{0,60}$
@@ -106,7 +106,8 @@ _NOT_THE_ARTICLE = re.compile(
     )""",
     re.VERBOSE | re.IGNORECASE,
 )
-# Headings under which other articles, or readers, have the word: everything after them goes, when little enough is left.
+# Headings under which other articles, or readers, have the word: everything after them goes, when little enough is
+# left.
 _END_OF_ARTICLE = re.compile(
     r"^[\s\[【(（<《>·•■●◆▲*—-]*(?:相关(?:阅读|新闻|报道|文章|链接|专题|推荐|资讯|内容)|延伸阅读|推荐阅读|推荐新闻|热门(?:推荐|文章|新闻|评论)|猜你喜欢|更多(?:精彩|新闻|阅读)|"
     r"精彩推荐|最新(?:评论|文章)|网友评论|全部评论|评论列表|相关评论|今日热点|大家都在看|往期(?:回顾|精彩))[\s\]】)）:：>》]*.{0,8}$"
@@ -162,7 +163,8 @@ def _by_trafilatura(html: str) -> str:
 def _by_density(html: str) -> str:
     """The element under which most unlinked text stands: what is left for pages whose markup misleads both libraries.
 
-    An element is worth the text directly in it, its child blocks' in full and its grandchildren's by half, as in readability.
+    An element is worth the text directly in it, its child blocks' in full and its grandchildren's by half, as in
+    readability.
     """
     worth: dict[HtmlElement, float] = {}
     own: dict[HtmlElement, int] = {}

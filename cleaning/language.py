@@ -5,8 +5,8 @@ import re
 _IDEOGRAPHS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 _KANA = re.compile("[\u3041-\u30ff]")
 _HANGUL = re.compile("[\uac00-\ud7af]")
-# Japanese prose is 40-60 % kana; Chinese texts quote a Japanese name at most. Latin words and figures in Chinese business news
-# reach two thirds of the letters.
+# Japanese prose is 40-60 % kana; Chinese texts quote a Japanese name at most. Latin words and figures in Chinese
+# business news reach two thirds of the letters.
 _KANA_SHARE, _CHINESE_SHARE = 0.2, 0.3
 _SAMPLE = 2000
 

@@ -140,7 +140,8 @@ def published(
 ) -> datetime | None:
     """When the article appeared, in UTC: what the listing said, else what the markup states, else the first date shown.
 
-    A hint or a statement without a time of day gives way to the same day shown with one. Never later than a day after the fetch.
+    A hint or a statement without a time of day gives way to the same day shown with one. Never later than a day after
+    the fetch.
     """
     latest = (fetched_at or datetime.now(UTC)) + TOLERANCE
     shown = _shown_time(blocks, latest)
@@ -170,8 +171,8 @@ def _comparable(text: str) -> str:
 def title(tree: HtmlElement, hint: str | None) -> str:
     """The article's title without the site's name.
 
-    A heading that stands in <title> is the title (sites put their names around it); else <title> up to its first separator,
-    unless what follows is longer; else the listing's hint.
+    A heading that stands in <title> is the title (sites put their names around it); else <title> up to its first
+    separator, unless what follows is longer; else the listing's hint.
     """
     page = _spaced(tree.findtext(".//title") or "")
     candidates = _content(tree, _TITLE_NAMES)

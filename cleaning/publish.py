@@ -43,8 +43,9 @@ class Counts:
     mentions: int = 0
 
 
-# One statement a step, in order; `arrived` holds the committed attempts' rows, `newest` a document's latest of them, `changed` the
-# documents whose current version is replaced or that are new. A page fetched again without a change only moves fetched_at.
+# One statement a step, in order; `arrived` holds the committed attempts' rows, `newest` a document's latest of them,
+# `changed` the documents whose current version is replaced or that are new. A page fetched again without a change only
+# moves fetched_at.
 _ARRIVED = """
 CREATE TEMP TABLE arrived ON COMMIT DROP AS
 SELECT staged.* FROM staged_articles staged
@@ -168,7 +169,8 @@ def merge(
 ) -> dict[str, Counts]:
     """Make the receipts' documents visible and settle their batches; returns the counts by batch.
 
-    Runs in the caller's transaction. Batches that another driver has settled meanwhile are left out. Raises StagingLost.
+    Runs in the caller's transaction. Batches that another driver has settled meanwhile are left out. Raises
+    StagingLost.
     """
     reprints.lock(connection)  # also keeps two drivers from merging at once
     settled = connection.execute(

@@ -1,8 +1,8 @@
 """Reprint groups (转载): a forest in which each document hangs under the best verified earlier one.
 
-A document's parent depends on nothing but the set of documents, so any order of runs gives the same groups: a document that
-arrives late but was seen earlier takes over the later ones that resemble it more than their parent does. Every tree is a group,
-named by its root; a document has one parent, so groups never merge.
+A document's parent depends on nothing but the set of documents, so any order of runs gives the same groups: a document
+that arrives late but was seen earlier takes over the later ones that resemble it more than their parent does. Every
+tree is a group, named by its root; a document has one parent, so groups never merge.
 """
 
 from dataclasses import dataclass

@@ -15,9 +15,9 @@ from yuqing.text.normalise import fold, normalise
 # A news lead says who, what and where in its first sentences: about 150 characters in Chinese agency style.
 LEAD_CHARACTERS = 150
 
-# Relevance of one document to one company, in [0, 1]: the title says what it is about, the lead nearly so, and each further
-# mention adds half of what is left of the last share. The weights are conventions, chosen so that a name in the title alone
-# outweighs any number of mentions in the body alone.
+# Relevance of one document to one company, in [0, 1]: the title says what it is about, the lead nearly so, and each
+# further mention adds half of what is left of the last share. The weights are conventions, chosen so that a name in
+# the title alone outweighs any number of mentions in the body alone.
 TITLE_WEIGHT, LEAD_WEIGHT, BODY_WEIGHT = 0.5, 0.25, 0.25
 
 
@@ -104,8 +104,8 @@ class Matcher:
     def spans(self, text: str) -> list[Span]:
         """Every mention in a normalised text, in order of position, then company.
 
-        Of overlapping names the longest counts (苹果园 is not 苹果), of equally long ones the first; a name inside an exclude
-        word of its own company does not count (苹果 in 苹果树). Several companies may share one name.
+        Of overlapping names the longest counts (苹果园 is not 苹果), of equally long ones the first; a name inside an
+        exclude word of its own company does not count (苹果 in 苹果树). Several companies may share one name.
         """
         if self.empty:
             return []

@@ -1,7 +1,7 @@
 """One spelling for every text: NFKC, simplified characters, plain spaces; with a map back to the original.
 
-Everything that compares, searches or matches Chinese text works on the normalised form; evidence is shown in the original,
-so each normalised character knows where it came from.
+Everything that compares, searches or matches Chinese text works on the normalised form; evidence is shown in the
+original, so each normalised character knows where it came from.
 """
 
 import re
@@ -17,12 +17,13 @@ KEPT_PUNCTUATION = "，。！？：；（）、～…—·“”‘’《》〈�
 # NFKC turns one character into at most 18 (U+FDFA, an Arabic ligature): the bound on growth.
 MAXIMUM_GROWTH = 18
 
-# Share of a text's CJK characters that exist only in traditional script, from which the whole text counts as traditional. Real
-# traditional prose has 25-40 %; a simplified text that cites one traditional name stays far below.
+# Share of a text's CJK characters that exist only in traditional script, from which the whole text counts as
+# traditional. Real traditional prose has 25-40 %; a simplified text that cites one traditional name stays far below.
 TRADITIONAL_SHARE = 0.05
 
 _CJK = "\u3400-\u4dbf\u4e00-\u9fff"
-# Runs that NFKC leaves alone when no combining mark follows: printable ASCII and newlines, ideographs and the kept punctuation.
+# Runs that NFKC leaves alone when no combining mark follows: printable ASCII and newlines, ideographs and the kept
+# punctuation.
 _INERT = re.compile(f"[\n -~{_CJK}{re.escape(KEPT_PUNCTUATION)}]+")
 _LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
@@ -43,7 +44,8 @@ class Normalised:
         """The half-open span of the original that [start, end) of the normalised text was made from."""
         if start >= end:
             return self.offsets[start], self.offsets[start]
-        # The end is where the next different original character begins: an expanded or composed character is taken whole.
+        # The end is where the next different original character begins: an expanded or composed character is taken
+        # whole.
         while end < len(self.text) and self.offsets[end] == self.offsets[end - 1]:
             end += 1
         return self.offsets[start], self.offsets[end]
@@ -105,8 +107,8 @@ def _script() -> _Script:
 def to_simplified(text: str) -> str:
     """Traditional characters to simplified ones, one for one: the length never changes.
 
-    In a text that is traditional as a whole (TRADITIONAL_SHARE) OpenCC's phrases decide ambiguous characters (乾隆 stays,
-    乾燥 becomes 干燥); elsewhere only characters that simplified script does not have are converted.
+    In a text that is traditional as a whole (TRADITIONAL_SHARE) OpenCC's phrases decide ambiguous characters (乾隆
+    stays, 乾燥 becomes 干燥); elsewhere only characters that simplified script does not have are converted.
     """
     script = _script()
     found = script.pattern.findall(text)
