@@ -1,4 +1,4 @@
-"""The Arrow schemas of the records that are stored as Parquet; apart from contracts.py because pyarrow is slow to import."""
+"""Arrow schemas of the records that are stored as Parquet; not in contracts.py because pyarrow is slow to import."""
 
 import pyarrow as pa
 
@@ -14,9 +14,7 @@ MEDIA = pa.struct(
         ("error", pa.string()),
     ]
 )
-TIMED_SPAN = pa.struct(
-    [("start", pa.int32()), ("end", pa.int32()), ("start_s", pa.float64()), ("end_s", pa.float64())]
-)
+TIMED_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("start_s", pa.float64()), ("end_s", pa.float64())])
 
 # The columns of clean/dt=.../<batch>.parquet: contracts.Article, field by field (a test compares the two).
 ARTICLE = pa.schema(

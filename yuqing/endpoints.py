@@ -53,7 +53,9 @@ def embedded_services(settings: Settings) -> dict[str, Any]:
 
 
 def _not_configured(what: str, variable: str) -> NotConfigured:
-    return NotConfigured(f"{what} is not configured", cure=f"start the embedded one with `yuqing up`, or set {variable}")
+    return NotConfigured(
+        f"{what} is not configured", cure=f"start the embedded one with `yuqing up`, or set {variable}"
+    )
 
 
 def s3_endpoint(settings: Settings) -> S3Endpoint:

@@ -14,7 +14,7 @@ def _digest(*parts: str) -> str:
 
 
 def doc_id(kind: str, canonical_url: str, media_sha256: str | None = None) -> str:
-    """A document's identity, 32 hex digits. A transcript's includes its recording's sha256; a feed entry is its page."""
+    """A document's identity, 32 hex digits. A transcript's has its recording's sha256 in it; a feed entry is its page."""
     same = "page" if kind == "feed_entry" else kind
     return _digest(same, canonical_url, media_sha256 or "")
 

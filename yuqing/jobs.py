@@ -68,10 +68,7 @@ def defer_in_transaction(connection: Connection, jobs: Iterable[Job]) -> int:
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('yuqing.jobs'))"))
     waiting = set(
         connection.execute(
-            text(
-                "SELECT queueing_lock FROM procrastinate_jobs "
-                "WHERE status = 'todo' AND queueing_lock = ANY(:locks)"
-            ),
+            text("SELECT queueing_lock FROM procrastinate_jobs WHERE status = 'todo' AND queueing_lock = ANY(:locks)"),
             {"locks": list(by_lock)},
         ).scalars()
     )

@@ -87,9 +87,7 @@ async def _answer(line: str, handle: AsyncHandler) -> dict[str, Any]:
         return {"id": identity, "error": _refusal(error)}
 
 
-async def _in_order(
-    lines: Iterable[str], handle: AsyncHandler, concurrency: int
-) -> AsyncIterator[dict[str, Any]]:
+async def _in_order(lines: Iterable[str], handle: AsyncHandler, concurrency: int) -> AsyncIterator[dict[str, Any]]:
     """Answers in the order of the lines, each as soon as it and those before it are ready."""
     waiting: asyncio.Queue[asyncio.Task[dict[str, Any]] | None] = asyncio.Queue(concurrency)
     room = asyncio.Semaphore(concurrency)

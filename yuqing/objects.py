@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from yuqing.endpoints import S3Endpoint, s3_endpoint
 from yuqing.errors import YuqingError
 from yuqing.settings import Settings
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 _CHUNK = 2**20
+_FAILURES = (BotoCoreError, ClientError, OSError)
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _EXISTS = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
@@ -43,7 +46,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """Objects under one bucket and prefix. Holds no connection until first used, so it can be sent to other processes."""
+    """Objects under one bucket and prefix. It connects when first used, so it can be sent to other processes."""
 
     endpoint: S3Endpoint
 
@@ -85,8 +88,6 @@ class ObjectStore:
         return key.removeprefix(prefix + "/") if prefix else key
 
     def _fail(self, error: Exception, action: str, key: str) -> NoReturn:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         where = f"s3://{self.endpoint.bucket}/{self._full(key)}"
         if isinstance(error, ClientError):
             reason = error.response.get("Error", {})
@@ -104,14 +105,12 @@ class ObjectStore:
         if isinstance(error, BotoCoreError | OSError):
             raise ObjectStoreAway(
                 f"S3 at {self.endpoint.endpoint or 'AWS'} does not answer (to {action} {where}): {error}",
-                cure="start the embedded services with `yuqing up`, or check YUQING_S3__ENDPOINT; `yuqing doctor` tells more",
+                cure="start the embedded one with `yuqing up`, or check YUQING_S3__ENDPOINT; `yuqing doctor` tells more",
             ) from error
         raise error
 
     def ensure_bucket(self) -> None:
         """Make the bucket unless it exists. Raises ObjectStoreAway, ObjectStoreError."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
             self._client.head_bucket(Bucket=self.endpoint.bucket)
         except ClientError as error:
@@ -120,7 +119,10 @@ class ObjectStore:
             try:
                 self._client.create_bucket(Bucket=self.endpoint.bucket)
             except ClientError as refused:
-                if refused.response.get("Error", {}).get("Code") not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                if refused.response.get("Error", {}).get("Code") not in (
+                    "BucketAlreadyOwnedByYou",
+                    "BucketAlreadyExists",
+                ):
                     self._fail(refused, "create the bucket of", "")
         except (BotoCoreError, OSError) as error:
             self._fail(error, "open", "")
@@ -132,7 +134,7 @@ class ObjectStore:
             options["IfNoneMatch"] = "*"
         try:
             self._client.put_object(Bucket=self.endpoint.bucket, Key=self._full(key), Body=data, **options)
-        except Exception as error:
+        except _FAILURES as error:
             response = getattr(error, "response", {})
             if only_if_absent and str(response.get("Error", {}).get("Code", "")) in _EXISTS:
                 return False
@@ -141,23 +143,22 @@ class ObjectStore:
 
     def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
         """Store a file, in parts when it is large; memory stays bounded. Raises ObjectStoreError."""
+        from boto3.exceptions import S3UploadFailedError
         from boto3.s3.transfer import TransferConfig
 
         size = self.endpoint.multipart_bytes
-        options = {"ContentType": content_type} if content_type else None
         try:
             self._client.upload_file(
                 str(path),
                 self.endpoint.bucket,
                 self._full(key),
-                ExtraArgs=options,
+                ExtraArgs={"ContentType": content_type} if content_type else None,
                 Config=TransferConfig(multipart_threshold=size, multipart_chunksize=size, max_concurrency=2),
             )
-        except Exception as error:
-            from boto3.exceptions import S3UploadFailedError
-
-            if isinstance(error, S3UploadFailedError) and isinstance(error.__context__, Exception):
-                error = error.__context__
+        except S3UploadFailedError as error:
+            cause = error.__context__
+            self._fail(cause if isinstance(cause, Exception) else error, "write", key)
+        except _FAILURES as error:
             self._fail(error, "write", key)
 
     def get(self, key: str) -> bytes:
@@ -175,9 +176,7 @@ class ObjectStore:
             with response["Body"] as body:
                 while chunk := body.read(_CHUNK):
                     yield chunk
-        except GeneratorExit:
-            raise
-        except Exception as error:
+        except _FAILURES as error:
             self._fail(error, "read", key)
 
     def download(self, key: str, path: Path) -> None:
@@ -195,7 +194,7 @@ class ObjectStore:
         """Whether the key exists. Raises ObjectStoreAway."""
         try:
             self._client.head_object(Bucket=self.endpoint.bucket, Key=self._full(key))
-        except Exception as error:
+        except _FAILURES as error:
             try:
                 self._fail(error, "look at", key)
             except ObjectMissing:
@@ -212,9 +211,7 @@ class ObjectStore:
             for page in pages:
                 for item in page.get("Contents", []):
                     yield ObjectInfo(self._relative(item["Key"]), item["Size"], item["LastModified"])
-        except GeneratorExit:
-            raise
-        except Exception as error:
+        except _FAILURES as error:
             self._fail(error, "list", prefix)
 
     def folders(self, prefix: str) -> Sequence[str]:
@@ -225,14 +222,16 @@ class ObjectStore:
                 Bucket=self.endpoint.bucket, Prefix=full, Delimiter="/"
             )
             return [
-                item["Prefix"].removeprefix(full).rstrip("/") for page in pages for item in page.get("CommonPrefixes", [])
+                item["Prefix"].removeprefix(full).rstrip("/")
+                for page in pages
+                for item in page.get("CommonPrefixes", [])
             ]
-        except Exception as error:
+        except _FAILURES as error:
             self._fail(error, "list", prefix)
 
     def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error. Raises ObjectStoreAway."""
         try:
             self._client.delete_object(Bucket=self.endpoint.bucket, Key=self._full(key))
-        except Exception as error:
+        except _FAILURES as error:
             self._fail(error, "delete", key)

@@ -66,7 +66,9 @@ def _detach(settings: Settings, names: list[str]) -> None:
     typer.echo(f"running in the background (process {child.pid}); stop it with `yuqing down`")
 
 
-def wait_until_answering(settings: Settings, names: list[str], *, is_alive: Any, timeout_s: float | None = None) -> None:
+def wait_until_answering(
+    settings: Settings, names: list[str], *, is_alive: Any, timeout_s: float | None = None
+) -> None:
     """Block until `yuqing up` says that all is ready. Raises YuqingError when it ended or takes too long."""
     from yuqing.embedded import services
 

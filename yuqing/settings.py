@@ -1,7 +1,7 @@
 """The one tree of settings: defaults that work, then `yuqing.toml`, then `YUQING_*` variables.
 
 Nested names use two underscores: `YUQING_S3__ENDPOINT`. Secrets come from the environment or from files named by
-`YUQING_SECRETS_DIR`, and are never printed. A setting that does not exist is an error that names the nearest one that does.
+`YUQING_SECRETS_DIR`, and are never printed. A setting that does not exist is an error that names the nearest that does.
 """
 
 import difflib
@@ -47,7 +47,9 @@ class S3Settings(Section):
 class DatabaseSettings(Section):
     """The PostgreSQL 15+ that holds documents, verdicts, ledger and job queue."""
 
-    url: SecretStr | None = Field(None, description="postgresql://user:password@host:port/name; empty: the embedded one")
+    url: SecretStr | None = Field(
+        None, description="postgresql://user:password@host:port/name; empty: the embedded one"
+    )
     pool_size: int = Field(5, ge=1)
     connect_timeout_s: int = Field(5, ge=1)
 
@@ -66,6 +68,23 @@ class LLMSettings(Section):
     url: str | None = Field(None, description="base URL ending in /v1; empty: the embedded vLLM")
     model: str = Field("yuqing", description="the served model's name")
     api_key: SecretStr | None = None
+    concurrency: int = Field(32, ge=1, description="requests under way at once; vLLM batches them")
+    timeout_s: float = Field(300, gt=0, description="a request's; on 2 cores one of 32 takes a minute")
+    connect_timeout_s: float = Field(5, gt=0)
+    attempts: int = Field(4, ge=1, description="tries a request, with jitter between them")
+    retry_most_s: float = Field(10, gt=0, description="the longest pause between two tries")
+    text_tokens: int = Field(
+        230, ge=40, description="tokens of numbered sentences in a prompt; the adapter was trained with 230"
+    )
+    answer_tokens: int = Field(140, ge=40, description="tokens an answer may take without its companies")
+    company_tokens: int = Field(50, ge=20, description="tokens more for each company")
+    base: str = Field(
+        "qwen2.5-coder-0.5b-instruct-gguf", description="the embedded server's base model (`yuqing models list`)"
+    )
+    adapter: str = Field("inews-v1", description="the adapter merged into it; empty: the bare base")
+    python: Path | None = Field(None, description="an interpreter that has vLLM; empty: the one of .venv-vllm")
+    max_model_len: int = Field(2048, ge=512, description="tokens of prompt and answer together")
+    kv_cache_gib: int = Field(2, ge=1, description="memory for keys and values on a CPU")
 
 
 class CrawlerSettings(Section):
@@ -94,14 +113,22 @@ class CleaningSettings(Section):
 
     master: str = Field("local[*]", description="Spark's master: local[*], spark://..., k8s://...")
     driver_memory: str = Field("1g", description="the JVM's heap in local mode; the Python workers are extra")
-    batches_a_round: int = Field(200, ge=1, description="batches cleaned by one Spark job and merged in one transaction")
+    batches_a_round: int = Field(
+        200, ge=1, description="batches cleaned by one Spark job and merged in one transaction"
+    )
     rows_a_transfer: int = Field(64, ge=1, description="pages a message between the JVM and a Python worker")
     maximum_record_bytes: int = Field(16 * 2**20, ge=1024, description="longer lines of a batch are quarantined")
     minimum_characters: int = Field(
-        20, ge=0, description="title and text together; below it stand captions and error pages (2 % of labelled news texts)"
+        20,
+        ge=0,
+        description="title and text together; below it stand captions and error pages (2 % of labelled news texts)",
     )
-    minimum_letter_share: float = Field(0.3, ge=0, le=1, description="tables of prices and lottery numbers stay below it")
-    maximum_unreadable_share: float = Field(0.02, ge=0, le=1, description="replacement characters: the page lost its text")
+    minimum_letter_share: float = Field(
+        0.3, ge=0, le=1, description="tables of prices and lottery numbers stay below it"
+    )
+    maximum_unreadable_share: float = Field(
+        0.02, ge=0, le=1, description="replacement characters: the page lost its text"
+    )
     maximum_repeated_share: float = Field(0.5, ge=0, le=1, description="the same sentences again and again: spam")
     duplicate_threshold: float = Field(
         0.4, gt=0, le=1, description="estimated Jaccard similarity of character 3-grams from which a text is a reprint"
@@ -110,7 +137,24 @@ class CleaningSettings(Section):
 
 
 class ASRSettings(Section):
-    """Speech recognition."""
+    """Speech recognition. The defaults were measured with the base weights on Mandarin news (docs/speech.md)."""
+
+    model: str = Field(
+        "whisper-base", description="a name of `yuqing models list`, or a folder with CTranslate2 weights"
+    )
+    device: str = Field("auto", pattern="^(auto|cpu|cuda)$")
+    compute_type: str = Field("int8", description="CTranslate2's: int8 on a CPU, float16 on a GPU")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: all cores")
+    beam_size: int = Field(5, ge=1, description="5: CER .089 at real time × 0.15; 1: .097 at × 0.10")
+    language: str | None = Field("zh", description="the language spoken; empty: found from the sound")
+    prompt: str = Field(
+        "以下是普通话的句子。", description="makes the model write punctuation, on which sentences depend"
+    )
+    window_s: float = Field(300, ge=60, description="audio held in memory at once; cut where it is quietest")
+    voice_threshold: float = Field(0.3, gt=0, lt=1, description="Silero's probability from which a sound is a voice")
+    pause_s: float = Field(3, ge=0, description="longer stretches without a voice are not shown to the model")
+    voice_share: float = Field(0.1, ge=0, le=1, description="a segment with less voice in it was invented")
+    loop_repeats: int = Field(5, ge=3, description="the same words so often in a row are a loop of the decoder")
 
 
 class GatewaySettings(Section):
@@ -122,9 +166,13 @@ class GatewaySettings(Section):
         None, description="signs the pages' sessions; the same for all replicas; empty: one made in the data folder"
     )
     session_hours: float = Field(12, gt=0, description="a sign-in lasts a working day")
-    time_zone: str = Field("Asia/Shanghai", description="IANA zone of times on the pages and of times given without one")
+    time_zone: str = Field(
+        "Asia/Shanghai", description="IANA zone of times on the pages and of times given without one"
+    )
     page_size: int = Field(30, ge=1, le=100, description="documents a page")
-    body_limit_bytes: int = Field(2**20, ge=2**10, description="largest request body; /v1/analyze takes 100,000 characters")
+    body_limit_bytes: int = Field(
+        2**20, ge=2**10, description="largest request body; /v1/analyze takes 100,000 characters"
+    )
     analyze_timeout_s: float = Field(60, gt=0, description="wait for the language model's answer to POST /v1/analyze")
     dependency_timeout_s: float = Field(2, gt=0, description="wait for each dependency that /readyz asks")
     shutdown_s: int = Field(20, ge=1, description="time that requests under way have to finish after SIGTERM")
@@ -212,7 +260,9 @@ def setting_names(model: type[BaseModel] = Settings, path: tuple[str, ...] = ())
 
 def _nearest(name: str) -> str:
     match = difflib.get_close_matches(name, list(setting_names()), n=1, cutoff=0.5)
-    return f"did you mean {match[0]} ({PREFIX}{match[0].replace('.', '__').upper()})?" if match else "see `yuqing doctor`"
+    return (
+        f"did you mean {match[0]} ({PREFIX}{match[0].replace('.', '__').upper()})?" if match else "see `yuqing doctor`"
+    )
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
@@ -226,7 +276,7 @@ def check_environment(environment: Mapping[str, str]) -> None:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read and check all sources. Raises SettingsError, which names the setting, the reason and the nearest valid name."""
+    """Read and check all sources. Raises SettingsError: the setting, the reason and the nearest valid name."""
     check_environment(os.environ)
     try:
         return Settings(**overrides, _secrets_dir=os.environ.get("YUQING_SECRETS_DIR"))  # type: ignore[call-arg]

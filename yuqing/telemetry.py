@@ -23,7 +23,7 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
     A readable form when standard error is a terminal, one JSON object a line otherwise. Lines of the standard
     library's loggers (Scrapy, py4j, procrastinate) take the same form.
     """
-    settings = settings or TelemetrySettings()  # type: ignore[call-arg]
+    settings = settings or TelemetrySettings()
     as_json = settings.json_logs if settings.json_logs is not None else not sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()

@@ -22,14 +22,15 @@ class NewsroomDidNotStart(YuqingError):
 
 
 @contextmanager
-def running(port: int = 0, timeout: float = 30.0) -> Iterator[dict[str, str]]:
+def running(port: int | None = 0, timeout: float = 30.0) -> Iterator[dict[str, str]]:
     """Serve the newsroom in a child process and yield its base URLs; stop it at the end.
 
-    `port` 0 takes any free block of ports. Raises NewsroomDidNotStart when it does not answer within `timeout` seconds.
+    `port` 0 takes any free block of ports, None the usual one or the next free. Raises NewsroomDidNotStart when it does not answer within `timeout` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="newsroom-") as folder:
         port_file, output = Path(folder) / "newsroom.json", Path(folder) / "output.txt"
-        command = [sys.executable, "-m", "examples.newsroom", "serve", "--port", str(port), "--port-file", str(port_file)]
+        command = [sys.executable, "-m", "examples.newsroom", "serve", "--port-file", str(port_file)]
+        command += [] if port is None else ["--port", str(port)]
         with output.open("wb") as printed:
             child = subprocess.Popen(command, cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT)
         try:

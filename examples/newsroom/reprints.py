@@ -20,7 +20,16 @@ _ROUTES: tuple[tuple[MediumName, MediumName, int], ...] = (
 SHORTEST, LONGEST = 500, 2000
 """Characters: in a shorter article a source line is more than a small edit."""
 
-_WORDS = {"日前": "近日", "近日": "日前", "据悉": "据了解", "据了解": "据悉", "目前": "眼下", "并且": "而且", "表示，": "称，", "此外": "另外"}
+_WORDS = {
+    "日前": "近日",
+    "近日": "日前",
+    "据悉": "据了解",
+    "据了解": "据悉",
+    "目前": "眼下",
+    "并且": "而且",
+    "表示，": "称，",
+    "此外": "另外",
+}
 """What a desk swaps without changing the meaning."""
 
 

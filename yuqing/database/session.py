@@ -51,7 +51,7 @@ def away(error: Exception) -> DatabaseAway:
 
 @contextmanager
 def transaction(pool: Engine) -> Iterator[Connection]:
-    """One transaction: committed at the end, rolled back on an error. Raises DatabaseAway when no connection can be had."""
+    """One transaction: committed at the end, rolled back on an error. Raises DatabaseAway when none can be begun."""
     try:
         connection = pool.connect()
     except OperationalError as error:

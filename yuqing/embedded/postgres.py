@@ -72,7 +72,6 @@ def initialise(folder: Path, password: str) -> None:
     with tempfile.NamedTemporaryFile("w", prefix="yuqing-", dir=making.parent) as file:
         file.write(password)
         file.flush()
-        os.chmod(file.name, 0o600)
         if _unprivileged()[:1] == ("setpriv",):
             shutil.chown(file.name, "nobody")
         done = subprocess.run(

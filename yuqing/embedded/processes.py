@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -52,17 +53,13 @@ def stop(child: subprocess.Popen[bytes], number: int, timeout_s: float) -> None:
     """Ask the child to end, wait, then kill what is left of its group."""
     if child.poll() is None:
         child.send_signal(number)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            pass
     kill_group(child.pid)
     child.wait()
 
 
 def kill_group(group: int) -> None:
     """Kill whatever is left of a process group that `start` made."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass

@@ -21,7 +21,9 @@ def binary() -> Path:
     for file in files:
         if file.name in ("weed", "weed.exe"):
             return Path(str(file.locate()))
-    raise YuqingError("SeaweedFS is not installed", cure="run `make setup`, or set YUQING_S3__ENDPOINT to an S3 of yours")
+    raise YuqingError(
+        "SeaweedFS is not installed", cure="run `make setup`, or set YUQING_S3__ENDPOINT to an S3 of yours"
+    )
 
 
 def command(folder: Path, port: int) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ def needed(settings: Settings, only: Sequence[str] = NAMES) -> list[str]:
     """The embedded services to start: those asked for, without those that a setting points elsewhere."""
     unknown = set(only) - set(NAMES)
     if unknown:
-        raise YuqingError(f"there is no service {', '.join(sorted(unknown))}", cure=f"the services are {', '.join(NAMES)}")
+        raise YuqingError(f"there is no service {', '.join(sorted(unknown))}", cure=f"choose from {', '.join(NAMES)}")
     external = {"database": settings.database.url, "s3": settings.s3.access_key, "llm": settings.llm.url}
     return [name for name in NAMES if name in only and not external[name]]
 
 
-def _write_private(path: Path, content: dict[str, Any]) -> None:
+def _write_private(path: Path, content: Any) -> None:
     partial = path.with_name(path.name + ".part")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file, indent=1)
@@ -55,7 +55,7 @@ def _passwords(settings: Settings) -> dict[str, str]:
         raise YuqingError(
             f"{path} cannot be read: {error}", cure="restore it: without it the embedded database cannot be opened"
         ) from None
-    missing = {name: secrets.token_urlsafe(24).replace("-", "x").replace("_", "y") for name in names if name not in known}
+    missing = {name: secrets.token_hex(24) for name in names if name not in known}
     if missing:
         known |= missing
         _write_private(path, known)
@@ -144,8 +144,15 @@ def _database(settings: Settings, password: str) -> tuple[Service, dict[str, Any
 
 def _s3(settings: Settings, access_key: str, secret_key: str) -> tuple[Service, dict[str, Any]]:
     port, folder = ports.choose(settings.embedded.s3_port), settings.state / "s3"
-    address = {"endpoint": f"http://{ports.HOST}:{port}", "access_key": access_key, "secret_key": secret_key}
-    probe = S3Endpoint(bucket=settings.s3.bucket, prefix="", region=settings.s3.region, attempts=1, **address)
+    probe = S3Endpoint(
+        endpoint=f"http://{ports.HOST}:{port}",
+        bucket=settings.s3.bucket,
+        prefix="",
+        region=settings.s3.region,
+        access_key=access_key,
+        secret_key=secret_key,
+        attempts=1,
+    )
     service = Service(
         name="s3",
         command=seaweedfs.command(folder, port),
@@ -154,7 +161,7 @@ def _s3(settings: Settings, access_key: str, secret_key: str) -> tuple[Service, 
         start_timeout_s=settings.embedded.start_timeout_s,
         before_start=lambda: folder.mkdir(parents=True, exist_ok=True),
     )
-    return service, address
+    return service, {"endpoint": probe.endpoint, "access_key": access_key, "secret_key": secret_key}
 
 
 def _llm(settings: Settings, api_key: str) -> tuple[Service, dict[str, Any]]:
@@ -185,21 +192,21 @@ def up(
     only: Sequence[str] = NAMES,
     *,
     show: Callable[[str, str], None] | None = None,
-    when_ready: Callable[[dict[str, dict[str, Any]]], None] = lambda addresses: None,
+    when_ready: Callable[[dict[str, dict[str, Any]]], None] = lambda _addresses: None,
 ) -> None:
     """Run the services until SIGTERM or Ctrl-C. Raises AlreadyRunning, ServiceFailed."""
     names = needed(settings, only)
     with _only_one(settings):
         planned = plan(settings, names)
-        supervisor = Supervisor(planned.services, settings.state / "logs", settings.embedded.stop_timeout_s, show)
+        noted = [replace(service, after_start=_noting(settings, service)) for service in planned.services]
+        supervisor = Supervisor(noted, settings.state / "logs", settings.embedded.stop_timeout_s, show)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.request_stop())
         try:
             _ready_file(settings).unlink(missing_ok=True)
-            supervisor.start()
             _write_private(services_file(settings), planned.addresses)
+            supervisor.start()
             supervisor.wait_until_ready()
-            _ready_file(settings).write_text(json.dumps(names))
             when_ready(planned.addresses)
             supervisor.watch()
         finally:
@@ -212,15 +219,29 @@ def _ready_file(settings: Settings) -> Path:
     return settings.state / "ready.json"
 
 
+def _ready(settings: Settings) -> list[str]:
+    try:
+        names: list[str] = json.loads(_ready_file(settings).read_text())
+    except (FileNotFoundError, ValueError):
+        return []
+    return names
+
+
+def _noting(settings: Settings, service: Service) -> Callable[[], None]:
+    """What follows a service's start, and then a note in ready.json for `are_ready`."""
+
+    def note() -> None:
+        service.after_start()
+        _write_private(_ready_file(settings), sorted({*_ready(settings), service.name}))
+
+    return note
+
+
 def are_ready(settings: Settings, only: Sequence[str] = NAMES) -> bool:
     """Whether a running `yuqing up` has seen all the services that are needed answer."""
     if running_supervisor(settings) is None:
         return False
-    try:
-        ready = json.loads(_ready_file(settings).read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    return set(needed(settings, only)) <= set(ready)
+    return set(needed(settings, only)) <= set(_ready(settings))
 
 
 def up_detached(settings: Settings, only: Sequence[str] = NAMES) -> subprocess.Popen[bytes]:

@@ -64,13 +64,13 @@ def application(edition: Edition, base: str) -> Starlette:
     def read(request: Request) -> Response:
         path = request.url.path
         if path == edition.broken.path:
-            return Response(_cut(page("article.html", article=edition.broken, related=[], comments=[])), media_type="text/html")
+            return Response(
+                _cut(page("article.html", article=edition.broken, related=[], comments=[])), media_type="text/html"
+            )
         article = by_path.get(path)
         if article is None:
             return not_found(request)
-        return page(
-            "article.html", article=article, related=related(article, reachable), comments=comments(article)
-        )
+        return page("article.html", article=article, related=related(article, reachable), comments=comments(article))
 
     def old_address(request: Request) -> Response:
         target = moved.get(request.url.path)

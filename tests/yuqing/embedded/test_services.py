@@ -153,9 +153,7 @@ def test_taken_ports_are_replaced_by_free_ones(folder: Path) -> None:
 
 
 def test_an_external_service_replaces_the_embedded_one(tmp_path: Path) -> None:
-    outside = load_settings(
-        data_dir=tmp_path, database={"url": "postgresql://u:p@db/x"}, llm={"url": "http://llm/v1"}
-    )
+    outside = load_settings(data_dir=tmp_path, database={"url": "postgresql://u:p@db/x"}, llm={"url": "http://llm/v1"})
     assert services.needed(outside) == ["s3"]
 
 
