@@ -212,17 +212,17 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path(".yuqing"), description="state of the embedded services")
     cache_dir: Path = Field(Path("~/.cache/yuqing"), description="model files and downloads")
-    s3: S3Settings = S3Settings()  # type: ignore[call-arg]
-    database: DatabaseSettings = DatabaseSettings()  # type: ignore[call-arg]
-    jobs: JobSettings = JobSettings()  # type: ignore[call-arg]
-    llm: LLMSettings = LLMSettings()  # type: ignore[call-arg]
+    s3: S3Settings = S3Settings()
+    database: DatabaseSettings = DatabaseSettings()
+    jobs: JobSettings = JobSettings()
+    llm: LLMSettings = LLMSettings()
     crawler: CrawlerSettings = CrawlerSettings()
     cleaning: CleaningSettings = CleaningSettings()
     asr: ASRSettings = ASRSettings()
-    gateway: GatewaySettings = GatewaySettings()  # type: ignore[call-arg]
-    embedded: EmbeddedSettings = EmbeddedSettings()  # type: ignore[call-arg]
-    telemetry: TelemetrySettings = TelemetrySettings()  # type: ignore[call-arg]
-    models: ModelSettings = ModelSettings()  # type: ignore[call-arg]
+    gateway: GatewaySettings = GatewaySettings()
+    embedded: EmbeddedSettings = EmbeddedSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    models: ModelSettings = ModelSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -279,7 +279,7 @@ def load_settings(**overrides: Any) -> Settings:
     """Read and check all sources. Raises SettingsError: the setting, the reason and the nearest valid name."""
     check_environment(os.environ)
     try:
-        return Settings(**overrides, _secrets_dir=os.environ.get("YUQING_SECRETS_DIR"))  # type: ignore[call-arg]
+        return Settings(**overrides, _secrets_dir=os.environ.get("YUQING_SECRETS_DIR"))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in problem["loc"])
