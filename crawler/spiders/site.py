@@ -109,7 +109,8 @@ class SiteSpider(Spider):
         assert request is not None
         canonical = canonicalise(response.url, self.site.keep_parameters)
         if not self.site.is_article(canonical):
-            self.report.error(request.url, f"leads to {response.url}, which is no article by the site's patterns")
+            first = request.meta.get("redirect_urls", [request.url])[0]
+            self.report.error(first, f"leads to {response.url}, which is no article by the site's patterns")
             return
         hashes = {
             address(self.site_crawler, url)

@@ -76,7 +76,9 @@ class WebServer:
 
     def article(self, path: str, text: str = "", extra: str = "") -> None:
         """An ordinary article page."""
-        self.answers[path] = Answer(f"<html><head><title>{path}</title>{extra}</head><body><p>{text or path}</p></body></html>")
+        self.answers[path] = Answer(
+            f"<html><head><title>{path}</title>{extra}</head><body><p>{text or path}</p></body></html>"
+        )
 
     def hub(self, links: list[str], path: str = "/") -> None:
         """A page that links to others."""

@@ -1,0 +1,134 @@
+"""Pages that need JavaScript, in a real Chromium: loaded, waited for, replaced when it dies, never left behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from examples.newsroom.edition import edition
+from examples.newsroom.sites import definitions
+from tests.crawler.conftest import Answer, Crawl, WebServer
+
+pytestmark = pytest.mark.service
+
+SCRIPTED = """<html><head><meta charset="utf-8"></head><body><div id="app"></div><script>
+setTimeout(() => {{
+  const app = document.getElementById("app"); app.innerHTML = {content!r}; app.dataset.state = "ready"
+}}, {ms})
+</script></body></html>"""
+
+
+def browsers(crawl: Crawl) -> dict[int, str]:
+    """The processes of this test's browsers: their profiles lie in the test's own data folder."""
+    folder = crawl.environment["YUQING_DATA_DIR"]
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if folder in command and "chrom" in command:
+            found[int(process.name)] = command
+    return found
+
+
+def none_left(crawl: Crawl, seconds: float = 15) -> bool:
+    deadline = time.monotonic() + seconds
+    while browsers(crawl) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not browsers(crawl)
+
+
+def scripted_site(web: WebServer, pages: int, milliseconds: int = 50) -> None:
+    """A hub and articles that a script fills."""
+    links = "".join(f'<a href="/a/{number}">x</a>' for number in range(pages))
+    web.answers["/"] = Answer(SCRIPTED.format(content=links, ms=milliseconds))
+    for number in range(pages):
+        web.answers[f"/a/{number}"] = Answer(SCRIPTED.format(content=f"<p>正文 {number}</p>", ms=milliseconds))
+
+
+def browser_site(web: WebServer, **changes: object) -> dict[str, object]:
+    rule = {"urls": web.url.replace(".", r"\."), "wait_for": '#app[data-state="ready"]'}
+    return web.site(browser=[rule], concurrency=2, **changes)
+
+
+def test_the_newsrooms_javascript_medium(crawl: Crawl, newsroom: dict[str, str]) -> None:
+    crawl.define(definitions(newsroom)["tech"])
+    totals = crawl.run("--all")
+    articles = {newsroom["tech"] + article.path: article for article in edition().articles if article.medium == "tech"}
+    documents = crawl.documents()
+    assert {document.canonical_url for document in documents} == set(articles)
+    assert totals["crawled"] == totals["fetched_js"] == len(articles) >= 10
+    for document in documents:
+        assert 'data-state="ready"' in document.body
+        paragraph = max(articles[document.canonical_url].paragraphs, key=len)
+        assert any(
+            piece in document.body for piece in paragraph.split("&")[0].split("<")[0].split('"') if len(piece) > 5
+        )
+    assert none_left(crawl)
+    assert not list((Path(crawl.environment["YUQING_DATA_DIR"]) / "browsers").glob("*"))
+    assert crawl.run("--all")["crawled"] == 0
+
+
+def test_status_redirects_and_pages_that_never_finish(crawl: Crawl, web: WebServer) -> None:
+    scripted_site(web, 2)
+    links = "".join(f'<a href="/a/{name}">x</a>' for name in ("0", "gone", "old", "never"))
+    web.answers["/"] = Answer(SCRIPTED.format(content=links, ms=1))
+    web.answers["/a/old"] = Answer(status=302, headers={"Location": "/a/1"})
+    web.answers["/a/never"] = Answer("<html><body>nothing ever happens</body></html>")
+    crawl.define(browser_site(web))
+    totals = crawl.run("local", browser_wait_s="1", retries="1")
+    assert {document.canonical_url for document in crawl.documents()} == {f"{web.url}/a/0", f"{web.url}/a/1"}
+    assert totals["gone"] == 1
+    (error,) = totals["sites"][0]["errors"]
+    assert error["url"].endswith("/a/never")
+    assert "did not appear" in error["reason"]
+    assert web.asked["/a/never"] == 2  # tried again, and by the next run too
+
+
+def test_a_browser_that_dies_is_replaced(crawl: Crawl, web: WebServer) -> None:
+    scripted_site(web, 16, milliseconds=300)
+    crawl.define(browser_site(web))
+    process = crawl.start("local")
+    deadline = time.monotonic() + 60
+    while sum(web.asked[f"/a/{number}"] for number in range(16)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    main_processes = [
+        pid for pid, command in browsers(crawl).items() if "--headless" in command and "--type=" not in command
+    ]
+    assert main_processes
+    for pid in main_processes:
+        os.kill(pid, signal.SIGKILL)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert len({document.canonical_url for document in crawl.documents()}) == 16, output
+    assert none_left(crawl)
+
+
+def test_no_browser_outlives_a_killed_crawler(crawl: Crawl, web: WebServer) -> None:
+    scripted_site(web, 30, milliseconds=300)
+    crawl.define(browser_site(web))
+    process = crawl.start("local")
+    deadline = time.monotonic() + 60
+    while sum(web.asked[f"/a/{number}"] for number in range(30)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert browsers(crawl)
+    process.kill()
+    process.communicate()
+    assert none_left(crawl), browsers(crawl)
+    assert crawl.run("local")["crawled"] == 30
+    # What the killed one left on the disk is gone too.
+    assert not list((Path(crawl.environment["YUQING_DATA_DIR"]) / "browsers").glob("*"))
+
+
+def test_a_missing_browser_is_said_before_anything_is_fetched(crawl: Crawl, web: WebServer) -> None:
+    scripted_site(web, 1)
+    crawl.define(browser_site(web))
+    message = crawl.run("local", status=2, chromedriver="/nowhere/chromedriver")["stderr"]
+    assert "/nowhere/chromedriver is not there" in message
+    assert "apt-get install" in message
+    assert not web.asked
