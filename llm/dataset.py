@@ -20,11 +20,15 @@ from llm.weak_labels import (
     weak_summary,
 )
 
-# Tokens of text that a prompt of the training set carries: short ones teach the label cheaply, long ones the format.
-BUDGETS = (90, 150, 230)
+# Tokens of text in a prompt. Whole answers see what production sees (settings.llm.text_tokens); short samples teach the
+# label cheaply.
+FULL_BUDGET = 230
+SHORT_BUDGETS = (40, 40, 90)
 COMPANIES_A_SAMPLE = 3
 # Share of full samples that also ask about a company that the document does not name.
 ABSENT_SHARE = 0.06
+# Share of positive documents among the short samples; a tenth of INEWS is positive, which is learnt too slowly.
+POSITIVE_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,14 @@ def without_leaks(
     return kept
 
 
-def make_sample(document: inews.LabelledNews, *, full: bool, budget: int, extract: Keywords, chance: random.Random) -> Sample:
+def make_sample(
+    document: inews.LabelledNews, *, full: bool, budget: int, extract: Keywords, chance: random.Random
+) -> Sample:
     """One sample. `extract(text, n)` gives the n best keywords of a text."""
     names = find_companies(document.title, document.text, COMPANIES_A_SAMPLE)
     if full and chance.random() < ABSENT_SHARE:
         absent = [name for name in COMPANIES if name not in document.title and name not in document.text]
-        names = names[: COMPANIES_A_SAMPLE - 1] + [chance.choice(absent)]
+        names = [*names[: COMPANIES_A_SAMPLE - 1], chance.choice(absent)]
     prompt = build_prompt(document.title, document.text, [Company(name) for name in names], budget=budget)
     if not full:
         return Sample(prompt.messages, f'{{"sentiment":"{document.sentiment}"', full, document.sentiment)
@@ -81,28 +87,30 @@ def make_sample(document: inews.LabelledNews, *, full: bool, budget: int, extrac
     return Sample(prompt.messages, write_answer(answer), full, document.sentiment)
 
 
-def build(documents: Sequence[inews.LabelledNews], *, full: int, labels: int, seed: int, extract: Keywords) -> list[Sample]:
+def build(
+    documents: Sequence[inews.LabelledNews], *, full: int, labels: int, seed: int, extract: Keywords
+) -> list[Sample]:
     """`full` whole-answer samples (of documents that name companies, as far as there are any) and `labels` short ones.
 
-    Positive documents are a tenth of INEWS; they are drawn first, so that the share of the rarest label is not smaller
-    than in the data. No document is used twice. Raises ValueError when there are too few documents.
+    POSITIVE_SHARE of the short ones are positive. No document is used twice. Raises ValueError when there are too few documents.
     """
     if full + labels > len(documents):
         raise ValueError(f"{full} + {labels} samples asked of {len(documents)} documents")
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     order = list(range(len(documents)))
     chance.shuffle(order)
-    positive = [i for i in order if documents[i].sentiment == "positive"]
     named = {i for i in order if find_companies(documents[i].title, documents[i].text, 1)}
     # Two in three of the whole answers are about companies, the rest about none.
     whole = sorted(order[: 6 * full], key=lambda i: i not in named)[: 2 * full // 3]
     taken = set(whole)
     whole += [i for i in order if i not in taken and i not in named][: full - len(whole)]
     taken = set(whole)
-    short = ([i for i in positive if i not in taken] + [i for i in order if i not in taken and i not in set(positive)])[:labels]
-    samples = [make_sample(documents[i], full=True, budget=BUDGETS[-1], extract=extract, chance=chance) for i in whole]
+    left = [i for i in order if i not in taken]
+    positive = [i for i in left if documents[i].sentiment == "positive"][: round(POSITIVE_SHARE * labels)]
+    short = positive + [i for i in left if documents[i].sentiment != "positive"][: labels - len(positive)]
+    samples = [make_sample(documents[i], full=True, budget=FULL_BUDGET, extract=extract, chance=chance) for i in whole]
     for i in short:
-        budget = chance.choice(BUDGETS[:2])
+        budget = chance.choice(SHORT_BUDGETS)
         samples.append(make_sample(documents[i], full=False, budget=budget, extract=extract, chance=chance))
     chance.shuffle(samples)
     return samples
@@ -123,6 +131,17 @@ def inews_training_set(*, full: int, labels: int, seed: int) -> list[Sample]:
     """Samples of INEWS's train split, without the documents whose text occurs in dev or test."""
     documents = without_leaks(inews.load("train"), [*inews.load("dev"), *inews.load("test")])
     return build(documents, full=full, labels=labels, seed=seed, extract=jieba_keywords)
+
+
+def dev_samples(count: int, *, seed: int = 1) -> list[Sample]:
+    """Prompts of so many documents of INEWS's dev split, each text once, with the document's label."""
+    documents = without_leaks(inews.load("dev"), [])
+    chance = random.Random(seed)  # noqa: S311
+    chance.shuffle(documents)
+    return [
+        make_sample(document, full=False, budget=FULL_BUDGET, extract=jieba_keywords, chance=chance)
+        for document in documents[:count]
+    ]
 
 
 def write_samples(samples: Sequence[Sample], path: Path) -> str:

@@ -6,6 +6,7 @@ form of the answer and a plausible content; it is not ground truth, and the adap
 
 import re
 from collections.abc import Callable, Sequence
+from importlib import resources
 
 from llm.analysis.schema import KEYWORD_LIMIT, SUMMARY_LIMIT, TYPE_LIMIT, CompanyAnswer
 from yuqing.contracts import Sentiment
@@ -14,18 +15,12 @@ from yuqing.text.sentences import Span, sentence_spans
 Keywords = Callable[[str, int], list[str]]
 
 # Companies and brands that Chinese news of 2017-2019 names often.
-COMPANIES = tuple(
-    "滴滴 苹果 华为 小米 腾讯 阿里巴巴 阿里 百度 京东 美团 拼多多 网易 新浪 搜狐 今日头条 抖音 快手 微信 支付宝 淘宝 天猫 "
-    "饿了么 携程 共享单车 摩拜 ofo 顺丰 圆通 中通 韵达 申通 万科 恒大 碧桂园 融创 绿地 保利 格力 美的 海尔 海信 联想 中兴 "
-    "格力电器 比亚迪 特斯拉 宝马 奔驰 奥迪 大众 丰田 本田 日产 福特 吉利 长城汽车 奇瑞 长安汽车 上汽 一汽 东风 蔚来 北汽 "
-    "中国石油 中国石化 中石油 中石化 国家电网 中国移动 中国联通 中国电信 中国银行 工商银行 建设银行 农业银行 招商银行 交通银行 "
-    "平安银行 中国平安 中国人寿 茅台 五粮液 伊利 蒙牛 娃哈哈 康师傅 肯德基 麦当劳 星巴克 可口可乐 沃尔玛 家乐福 永辉 苏宁 国美 "
-    "三星 谷歌 微软 亚马逊 英特尔 高通 脸书 facebook 波音 空客 南航 东航 国航 海航 中国中车 中国建筑 中国铁建 红星美凯龙 宜家 "
-    "长生生物 权健 康美药业 同仁堂 恒瑞医药 乐视 乐视网 万达 融创中国 新东方 学而思 网易严选 优衣库 耐克 阿迪达斯 安踏 李宁 "
-    "爱奇艺 优酷 哔哩哔哩 知乎 微博 oppo vivo 魅族 荣耀 大疆 富士康 台积电 京东方 宁德时代 药明康德 复星 三一重工 中联重科".split()
+COMPANIES = tuple((resources.files("llm") / "weak_companies.txt").read_text(encoding="utf-8").split())
+# A legal name that stands by itself: without a tokenizer, a name inside a clause cannot be told from what is before it.
+_NAMED = re.compile(
+    r"(?<![\u4e00-\u9fa5])[\u4e00-\u9fa5]{2,12}?(?:集团|股份|有限公司|有限责任公司|药业)(?![\u4e00-\u9fa5]{0,2}(?:集团|公司))"
 )
-_NAMED = re.compile(r"[\u4e00-\u9fa5]{2,8}?(?:集团|股份|银行|有限公司|保险|证券|航空|汽车|药业|科技|地产)(?:有限公司|公司)?")
-_NOT_A_NAME = re.compile(r"^(?:该|本|各|某|这|那|多家|一家|的|在|和|与|对|为|是|由|向|从|了|有|大|小|新|高|民用|互联网|人工|区块链|金融)|的|了|在")
+_NOT_A_NAME = re.compile(r"^(?:该|本|各|某|这|那|多家|一家|其中|包括|由|向|从|对|为|是|和|与)|的|了|在|被|将|等")
 
 _NEGATIVE = re.compile(
     r"死亡|身亡|遇难|爆炸|起火|火灾|坠|事故|破产|刑拘|逮捕|被捕|立案|判处|犯罪|诈骗|欺诈|造假|处罚|罚款|起诉|诉讼|召回|裁员|泄露|"
@@ -47,11 +42,16 @@ _TYPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("劳资", re.compile(r"裁员|欠薪|讨薪|拖欠工资|加班|工伤|罢工|劳动争议|离职")),
     ("安全事故", re.compile(r"死亡|身亡|遇难|爆炸|起火|火灾|事故|坠|伤亡|溺|车祸|相撞")),
     ("数据泄露", re.compile(r"泄露|隐私|个人信息|黑客|漏洞")),
-    ("高管", re.compile(r"(?:董事长|总裁|总经理|CEO|高管|创始人).{0,12}(?:被|涉|辞|刑拘|失联|自杀|逝世)", re.IGNORECASE)),
+    (
+        "高管",
+        re.compile(r"(?:董事长|总裁|总经理|CEO|高管|创始人).{0,12}(?:被|涉|辞|刑拘|失联|自杀|逝世)", re.IGNORECASE),
+    ),
     ("市场竞争", re.compile(r"竞争|价格战|份额|对手|封杀|抵制")),
     ("舆论危机", re.compile(r"投诉|质疑|曝光|维权|道歉|丑闻|网友|差评|声讨|引发热议")),
 )
-_SITE_TAIL = re.compile(r"\s*(?:[_|｜]|[-–—]{1,2}(?=[^-–—]*(?:网|新闻|百科|频道|论坛|门户|推荐|问答|资讯|在线)))[^_|｜]*$")
+_SITE_TAIL = re.compile(
+    r"\s*(?:[_|｜]|[-–—]{1,2}(?=[^-–—]*(?:网|新闻|百科|频道|论坛|门户|推荐|问答|资讯|在线)))[^_|｜]*$"
+)
 _CATEGORIES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("公司公告", re.compile(r"公告|停牌|复牌|股东大会|中标结果|招标")),
     ("财务报告", re.compile(r"年报|季报|半年报|财报|业绩|营收|净利润")),

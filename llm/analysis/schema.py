@@ -55,14 +55,22 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def answer_schema(companies: int, sentences: int, *, short: bool = False) -> dict[str, Any]:
-    """JSON schema of an answer for so many companies and numbered sentences: ids are fixed, numbers exist."""
+def _evidence_schema(named: bool, sentences: int, most: int) -> dict[str, Any]:
+    """Sentence numbers that exist; at least one for a company that the prompt names, none for any other."""
+    if not (named and sentences):
+        return {"type": "array", "items": {"type": "integer"}, "maxItems": 0}
+    numbers = {"enum": list(range(1, sentences + 1))}
+    return {"type": "array", "items": numbers, "minItems": 1, "maxItems": most}
+
+
+def answer_schema(named: Sequence[bool], sentences: int, *, short: bool = False) -> dict[str, Any]:
+    """JSON schema of an answer about len(named) companies and so many numbered sentences.
+
+    named[i] says whether the prompt's title or sentences name company i + 1. The ids are fixed in their order.
+    """
     summary = SHORT["summary"] if short else SUMMARY_LIMIT
     keywords = SHORT["keywords"] if short else KEYWORD_LIMIT
-    evidence = SHORT["evidence"] if short else EVIDENCE_LIMIT
-    numbers: dict[str, Any] = {"type": "array", "items": {"type": "integer"}, "maxItems": 0}
-    if sentences:
-        numbers = {"type": "array", "items": {"enum": list(range(1, sentences + 1))}, "maxItems": evidence}
+    most = SHORT["evidence"] if short else EVIDENCE_LIMIT
     sentiment = {"enum": list(SENTIMENTS)}
     each = [
         _object(
@@ -71,12 +79,12 @@ def answer_schema(companies: int, sentences: int, *, short: bool = False) -> dic
                 "sentiment": sentiment,
                 "risk": {"enum": [0, 1, 2, 3, 4]},
                 "types": {"type": "array", "items": {"enum": list(RISK_TYPES)}, "maxItems": TYPE_LIMIT},
-                "evidence": numbers,
+                "evidence": _evidence_schema(is_named, sentences, most),
             }
         )
-        for number in range(1, companies + 1)
+        for number, is_named in enumerate(named, 1)
     ]
-    listed: dict[str, Any] = {"type": "array", "minItems": companies, "maxItems": companies}
+    listed: dict[str, Any] = {"type": "array", "minItems": len(each), "maxItems": len(each)}
     if each:
         listed |= {"prefixItems": each, "items": False}
     return _object(
@@ -84,7 +92,11 @@ def answer_schema(companies: int, sentences: int, *, short: bool = False) -> dic
             "sentiment": sentiment,
             "category": {"enum": list(CATEGORIES)},
             "summary": {"type": "string", "maxLength": summary},
-            "keywords": {"type": "array", "items": {"type": "string", "maxLength": KEYWORD_LENGTH}, "maxItems": keywords},
+            "keywords": {
+                "type": "array",
+                "items": {"type": "string", "maxLength": KEYWORD_LENGTH},
+                "maxItems": keywords,
+            },
             "companies": listed,
         }
     )
@@ -107,7 +119,9 @@ def read_answer(text: str, companies: Sequence[str]) -> Answer:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise InvalidAnswer(f"the model's answer breaks its schema{f' at {where}' if where else ''}: {problem['msg']}") from None
+        raise InvalidAnswer(
+            f"the model's answer breaks its schema{f' at {where}' if where else ''}: {problem['msg']}"
+        ) from None
     ids = [company.id for company in answer.companies]
     if sorted(ids) != list(range(1, len(companies) + 1)):
         raise InvalidAnswer(f"the model's answer is about companies {ids}, asked were 1 to {len(companies)}")

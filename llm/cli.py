@@ -1,0 +1,214 @@
+"""`yuqing analyze`, `yuqing sentiment` and `yuqing llm serve|merge|dataset|train`."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+from pydantic import BaseModel
+
+from yuqing import telemetry
+from yuqing.errors import YuqingError
+from yuqing.settings import Settings, get_settings
+
+app = typer.Typer(help="The language model: serve, merge, train.", no_args_is_help=True)
+
+Jsonl = Annotated[str | None, typer.Option("--jsonl", help='Answer JSON lines of this file; "-": of standard input.')]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_ENGINES = ("llm", "triage", "ensemble")
+
+
+class _Text(BaseModel):
+    """A line of `yuqing sentiment --jsonl`."""
+
+    title: str = ""
+    text: str
+
+
+class _Question(_Text):
+    """A line of `yuqing analyze --jsonl`."""
+
+    companies: list[str] = []
+
+
+@contextmanager
+def _source(path: str) -> Any:
+    """The lines of a file; None for standard input. Raises YuqingError when there is no such file."""
+    if path == "-":
+        yield None
+        return
+    try:
+        with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
+            yield file
+    except OSError as error:
+        raise YuqingError(f"{path} cannot be read: {error.strerror}", cure='give a file, or "-"') from None
+
+
+@asynccontextmanager
+async def _client(settings: Settings) -> AsyncIterator[Any]:
+    """A client of a server that answers. Raises LLMAway, LLMRefused, NotConfigured."""
+    from llm.analysis.client import LLMClient
+    from yuqing.endpoints import llm_endpoint
+
+    async with LLMClient(llm_endpoint(settings), settings.llm) as client:
+        await client.served()
+        yield client
+
+
+Ask = Callable[[Any, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+def _answer(path: str, settings: Settings, ask: Ask) -> int:
+    from yuqing.jsonlines import answer_lines_concurrently
+
+    async def run(source: TextIO | None) -> int:
+        async with _client(settings) as client:
+            return await answer_lines_concurrently(
+                lambda record: ask(client, record), settings.llm.concurrency, source=source
+            )
+
+    with _source(path) as source:
+        return asyncio.run(run(source))
+
+
+async def _analyse_line(client: Any, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    from llm.analysis.analyze import analyze_document
+    from llm.analysis.prompts import Company
+
+    question = _Question.model_validate(record)
+    companies = [Company(name) for name in dict.fromkeys(question.companies) if name.strip()]
+    result = await analyze_document(client, question.title, question.text, companies, settings.llm)
+    verdicts = [
+        {
+            "company": company.company,
+            "sentiment": company.sentiment,
+            "score": company.score,
+            "confidence": company.confidence,
+            "risk_level": company.risk_level,
+            "risk_types": list(company.risk_types),
+            "evidence": [item.model_dump(include={"quote", "start", "end"}) for item in company.evidence],
+            "grounded": company.grounded,
+        }
+        for company in result.companies
+    ]
+    return {
+        "sentiment": result.sentiment,
+        "score": result.score,
+        "confidence": result.confidence,
+        "category": result.category,
+        "summary": result.summary,
+        "keywords": list(result.keywords),
+        "verdicts": verdicts,
+    }
+
+
+async def _sentiment_line(client: Any, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    from llm.analysis.analyze import document_sentiment
+
+    line = _Text.model_validate(record)
+    label = await document_sentiment(client, line.title, line.text, settings.llm)
+    return {"sentiment": label.sentiment, "score": label.score, "confidence": label.confidence}
+
+
+@app.command("analyze")
+def analyze(
+    follow: Annotated[bool, typer.Option("--follow", help="Stay and take new documents as they come.")] = False,
+    jsonl: Jsonl = None,
+    as_json: Json = False,
+) -> None:
+    """Analyse the documents that wait, then exit; or answer JSON lines {"id","title","text","companies":[...]}."""
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    if jsonl is not None:
+        raise typer.Exit(_answer(jsonl, settings, lambda client, record: _analyse_line(client, record, settings)))
+    from llm.worker import work
+
+    telemetry.serve_metrics(settings.telemetry.metrics_port)
+    counts = asyncio.run(work(settings, follow=follow))
+    if as_json:
+        typer.echo(json.dumps(counts, ensure_ascii=False))
+    else:
+        done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()) if count)
+        typer.echo(f"documents: {done or 'none waited'}")
+    if counts["failed"]:
+        raise typer.Exit(1)
+
+
+@app.command("sentiment")
+def sentiment(
+    jsonl: Annotated[
+        str, typer.Option("--jsonl", help='JSON lines {"id","title","text"} of this file; "-": standard input.')
+    ],
+    engine: Annotated[str, typer.Option("--engine", help="llm; triage and ensemble do not exist yet.")] = "llm",
+) -> None:
+    """The sentiment of texts: answers {"id","sentiment","score","confidence"} a line."""
+    if engine != "llm":
+        known = engine in _ENGINES
+        raise YuqingError(
+            f"the engine {engine} {'does not exist yet' if known else 'is not known'}", cure="use --engine llm"
+        )
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    raise typer.Exit(_answer(jsonl, settings, lambda client, record: _sentiment_line(client, record, settings)))
+
+
+@app.command("serve")
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8001,
+    model: Annotated[
+        Path | None, typer.Option(help="A model folder; default: base and adapter of the settings.")
+    ] = None,
+) -> None:
+    """Serve the language model with vLLM (OpenAI-compatible); the API key comes from YUQING_LLM__API_KEY."""
+    from llm.serve import serve as run
+
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    run(settings, host, port, model)
+
+
+@app.command("merge")
+def merge() -> None:
+    """Merge the settings' adapter into their base, unless that was done; prints the folder."""
+    from llm.merge import served_path
+
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    typer.echo(served_path(settings))
+
+
+@app.command("dataset")
+def dataset(
+    out: Annotated[Path, typer.Argument(help="JSON-lines file to write.")],
+    full: Annotated[int, typer.Option(help="Samples with the whole answer.")] = 90,
+    labels: Annotated[int, typer.Option(help="Samples with the sentiment only.")] = 900,
+    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 7,
+) -> None:
+    """Build a training set from INEWS: human sentiment labels, weak labels for the rest."""
+    from llm.dataset import inews_training_set, write_samples
+
+    samples = inews_training_set(full=full, labels=labels, seed=seed)
+    typer.echo(f"{len(samples)} samples, sha256 {write_samples(samples, out)}")
+
+
+@app.command("train")
+def train(
+    samples: Annotated[Path, typer.Argument(help="JSON lines of `yuqing llm dataset`.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the adapter; holds the checkpoint too.")],
+    dev: Annotated[int, typer.Option(help="Documents of INEWS's dev split to evaluate on at the end.")] = 150,
+    max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps; again to go on.")] = None,
+) -> None:
+    """Train a LoRA adapter on the settings' base model; goes on from its checkpoint when it was stopped."""
+    from llm.dataset import dev_samples, read_samples
+    from llm.merge import base_path
+    from llm.train import TrainConfig
+    from llm.train import train as run
+
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    card = run(base_path(settings), read_samples(samples), dev_samples(dev), out, TrainConfig(), max_steps=max_steps)
+    typer.echo(json.dumps(card["dev"]))

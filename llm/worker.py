@@ -1,0 +1,170 @@
+"""The analysis worker: takes jobs {doc_id, content_hash} from the queue and writes analyses and verdicts.
+
+Everything that it writes for a document is one transaction under the document's own keys, so that a job which is done
+twice (after kill -9, say) writes the same rows once.
+"""
+
+import asyncio
+from collections import Counter as Counts
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Literal
+
+import procrastinate
+from procrastinate import RetryDecision
+from procrastinate.retry import BaseRetryStrategy
+from prometheus_client import Counter, Histogram
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from llm import records
+from llm.analysis.analyze import analyze_document
+from llm.analysis.client import LLMAway, LLMClient
+from llm.analysis.prompts import PROMPT_VERSION
+from llm.records import Subject
+from yuqing.contracts import Lineage
+from yuqing.database.session import async_engine, away
+from yuqing.endpoints import llm_endpoint
+from yuqing.jobs import ANALYZE, job_app, retry, run_pending
+from yuqing.settings import Settings
+from yuqing.telemetry import get_logger, progress
+
+log = get_logger(__name__)
+
+Outcome = Literal["analysed", "inherited", "already", "superseded", "unmentioned"]
+_DOCUMENTS = Counter("yuqing_documents_analysed_total", "Documents by how their job ended", ["outcome"])
+_TOKENS = Counter("yuqing_llm_tokens_total", "Tokens of analyses", ["kind"])
+_SECONDS = Histogram("yuqing_analysis_seconds", "Time of a document's analysis", buckets=(1, 2, 5, 10, 20, 40, 80, 160))
+
+
+class Analyst:
+    """Analyses documents of the database, each at most once at a time."""
+
+    def __init__(self, pool: AsyncEngine, client: LLMClient, settings: Settings) -> None:
+        self._pool = pool
+        self._client = client
+        self._settings = settings
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def _read(self, doc_id: str) -> tuple[Subject | None, str]:
+        async with self._pool.connect() as connection:
+            subject = await records.read_subject(connection, doc_id)
+            return subject, await records.first_equal(connection, subject) if subject else doc_id
+
+    async def analyse(self, doc_id: str, content_hash: str | None = None) -> Outcome:
+        """Analyse the document's current version, which must be the one of `content_hash` if that is given.
+
+        A reprint with the same title and text as an earlier document of its group takes over that one's verdicts.
+        Raises LLMAway, LLMRefused, InvalidAnswer.
+        """
+        subject, earliest = await self._read(doc_id)
+        if subject is None or content_hash not in (None, subject.content_hash):
+            return "superseded"
+        if not subject.companies:
+            return "unmentioned"
+        served = await self._client.served()
+        lineage = Lineage(
+            engine=served.engine,
+            model=served.model,
+            adapter=served.adapter,
+            prompt_version=PROMPT_VERSION,
+            cleaning_version=subject.cleaning_version,
+        )
+        if earliest != doc_id:
+            await self.analyse(earliest)
+        # One at a time for a document: its own job, and the reprints that want its verdicts.
+        async with self._locks.setdefault(doc_id, asyncio.Lock()):
+            return await self._settle(subject, earliest, lineage)
+
+    async def _settle(self, subject: Subject, earliest: str, lineage: Lineage) -> Outcome:
+        async with self._pool.begin() as connection:
+            if await records.is_analysed(connection, subject, lineage):
+                return "already"
+            if earliest != subject.doc_id:
+                copied = await records.inherit(connection, subject, earliest, lineage)
+                if copied is not None:
+                    return "inherited" if copied else "superseded"
+        companies = list(subject.companies.values())
+        result = await analyze_document(
+            self._client, subject.title, subject.text, companies, self._settings.llm, subject.segments
+        )
+        _TOKENS.labels("prompt").inc(result.prompt_tokens)
+        _TOKENS.labels("completion").inc(result.completion_tokens)
+        _SECONDS.observe(result.latency_ms / 1000)
+        spent = {
+            "prompt_tokens": result.prompt_tokens,
+            "completion_tokens": result.completion_tokens,
+            "latency_ms": result.latency_ms,
+        }
+        async with self._pool.begin() as connection:
+            written = await records.write_result(connection, subject, result, lineage.model_copy(update=spent))
+        return "analysed" if written else "superseded"
+
+
+class _Retry(BaseRetryStrategy):
+    """A job that failed because a service is away is not to blame: it goes back for good. Others have their tries."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._others = retry(settings)
+
+    def get_retry_decision(self, *, exception: BaseException, job: Any) -> RetryDecision | None:
+        if isinstance(exception, (LLMAway, OperationalError)):
+            return RetryDecision(retry_in={"seconds": 2})
+        return self._others.get_retry_decision(exception=exception, job=job)
+
+
+async def _waiting(app: procrastinate.App) -> int:
+    rows = await app.connector.execute_query_all_async(
+        "SELECT count(*) AS jobs FROM procrastinate_jobs WHERE queue_name = %(queue)s AND status IN ('todo', 'doing')",
+        queue=ANALYZE,
+    )
+    return int(rows[0]["jobs"])
+
+
+async def work(settings: Settings, *, follow: bool) -> dict[str, int]:
+    """Work the queue; returns how many jobs ended in which outcome, and `failed`.
+
+    Without `follow` it returns when no job is left. Raises LLMAway (the jobs stay in the queue; with `follow` it goes on
+    and tries again), LLMRefused, DatabaseAway, NotConfigured.
+    """
+    outcomes: Counts[str] = Counts()
+    gone: list[Exception] = []
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(LLMClient(llm_endpoint(settings), settings.llm))
+        served = await client.served()
+        log.info("analysing", engine=served.engine, model=served.model, adapter=served.adapter)
+        pool = async_engine(settings)
+        stack.push_async_callback(pool.dispose)
+        analyst = Analyst(pool, client, settings)
+        app = job_app(settings)
+        bar = stack.enter_context(progress())
+        advance: Callable[[], None] = lambda: None  # noqa: E731
+        running: asyncio.Task[Any] | None = None
+
+        @app.task(name=ANALYZE, queue=ANALYZE, retry=_Retry(settings))
+        async def analyse(doc_id: str, content_hash: str) -> None:
+            try:
+                outcome = await analyst.analyse(doc_id, content_hash)
+            except (LLMAway, OperationalError) as error:
+                log.warning("a service is away", doc_id=doc_id, reason=str(error).splitlines()[0])
+                if running and not follow:
+                    gone.append(error)
+                    running.cancel()
+                raise
+            outcomes[outcome] += 1
+            _DOCUMENTS.labels(outcome).inc()
+            advance()
+
+        try:
+            await stack.enter_async_context(app.open_async())
+            bar_task = bar.add_task("analyse", total=await _waiting(app))
+            advance = lambda: bar.advance(bar_task)  # noqa: E731
+            running = asyncio.create_task(
+                run_pending(app, [ANALYZE], settings, follow=follow, concurrency=settings.llm.concurrency)
+            )
+            counts = await running
+        except (OperationalError, procrastinate.exceptions.ConnectorException) as error:
+            raise away(error) from error
+        if gone:
+            raise away(gone[0]) if isinstance(gone[0], OperationalError) else gone[0]
+        return {**outcomes, "failed": counts.failed}
