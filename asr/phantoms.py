@@ -1,0 +1,108 @@
+"""What Whisper invents where nobody speaks, and how it is told from speech.
+
+It was trained on subtitles: on silence, noise and music it writes the credits of subtitle makers, repeats itself, or says
+the prompt.
+Each rule gives its reason, and what was removed is kept beside the transcript with it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import groupby
+
+from yuqing.contracts import RemovedSegment, Segment
+
+# Raise it when a rule changes what is removed: it is part of a transcript's options.
+RULES_VERSION = 1
+
+# Lines of subtitle makers and video platforms that Whisper's training data end with; none is news. A segment that holds one
+# is removed whole.
+SUBTITLE_CREDITS = re.compile(
+    r"请不吝点赞|点赞.{0,4}订阅.{0,4}转发|打赏支持|明镜与点点|"
+    r"字幕(志愿者|组|由|制作|提供|by)|(中文|普通话|简体)字幕|amara\.org|"
+    r"优优独播剧场|yoyo\s?television|"
+    r"^\s*(作词|作曲|编曲|词曲)[\s:：]",
+    re.IGNORECASE,
+)
+# Similarity from which a segment is the prompt come back. Echoes over noise and music were 0.9-1.0 alike, news below 0.4.
+ECHO_SIMILARITY = 0.7
+_MARKS = re.compile(r"[\W_]+")
+_LONGEST_UNIT = 12  # characters of a repeated phrase; loops over noise had units of 1 to 8
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A segment as the model gave it. `voice_s`: seconds of it in which the voice detector heard somebody."""
+
+    segment: Segment
+    voice_s: float
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """What was said, and what was not."""
+
+    kept: tuple[Segment, ...]
+    removed: tuple[RemovedSegment, ...]
+
+
+def sift(heard: Sequence[Heard], *, prompt: str, voice_share: float, loop_repeats: int) -> Sifted:
+    """Part speech from phantoms. Of a loop, inside a segment or of whole segments, the first turn is kept."""
+    kept: list[Segment] = []
+    removed: list[RemovedSegment] = []
+
+    def remove(segment: Segment, text: str, reason: str) -> None:
+        removed.append(RemovedSegment(start=segment.start, end=segment.end, text=text, reason=reason))
+
+    for item in heard:
+        if reason := reason_to_remove(item, prompt=prompt, voice_share=voice_share):
+            remove(item.segment, item.segment.text, reason)
+            continue
+        text, loops = unloop(item.segment.text, loop_repeats)
+        for loop in loops:
+            remove(item.segment, loop, "loop: the same words again and again")
+        kept.append(item.segment.model_copy(update={"text": text}))
+    spoken: list[Segment] = []
+    for _, run in groupby(kept, key=lambda segment: segment.text):
+        first, *others = run
+        spoken.append(first)
+        if len(others) + 1 >= loop_repeats:
+            for other in others:
+                remove(other, other.text, "loop: the same segment again and again")
+        else:
+            spoken.extend(others)
+    return Sifted(tuple(spoken), tuple(sorted(removed, key=lambda segment: segment.start)))
+
+
+def reason_to_remove(item: Heard, *, prompt: str, voice_share: float) -> str | None:
+    """Why this segment is no speech; None when it is."""
+    plain = _MARKS.sub("", item.segment.text)
+    if not plain:
+        return "no words"
+    if item.voice_s < voice_share * (item.segment.end - item.segment.start):
+        return "no voice: nobody speaks there"
+    if SUBTITLE_CREDITS.search(item.segment.text):
+        return "credits: a subtitle maker's line"
+    echo = _MARKS.sub("", prompt)
+    if echo and SequenceMatcher(None, plain, echo, autojunk=False).ratio() >= ECHO_SIMILARITY:
+        return "echo: the prompt came back"
+    return None
+
+
+def unloop(text: str, repeats: int) -> tuple[str, list[str]]:
+    """Cut a phrase said `repeats` times or more in a row down to one; returns the text and what was cut out.
+
+    Numbers are left alone: 100000000 is no loop.
+    """
+    loops: list[str] = []
+
+    def cut(match: re.Match[str]) -> str:
+        unit = match[1]
+        if not re.search(r"[^\W\d_]", unit):
+            return match[0]
+        loops.append(match[0][len(unit) :])
+        return unit
+
+    pattern = rf"(.{{1,{_LONGEST_UNIT}}}?)\1{{{repeats - 1},}}"
+    return re.sub(pattern, cut, text), loops
