@@ -174,6 +174,7 @@ def _run(settings: Settings, stack: ExitStack, *, once: bool) -> Summary:
         again = _stage(settings, "clean", environment)
     with display.step("language model", "vLLM loads its weights"):
         _wait_for(settings, ["llm"], check)
+    verdicts = _count(pool, "verdicts")
     with display.step("analyze", "sentiment, risk and evidence", lambda: _count(pool, "document_analyses")):
         analysed = _stage(settings, "analyze", environment)
     agreed, compared = agreement(pool, base_urls)
@@ -185,8 +186,8 @@ def _run(settings: Settings, stack: ExitStack, *, once: bool) -> Summary:
         duplicates=cleaned["duplicates"] + again["duplicates"],
         reprint_groups=reprint_groups(pool),
         transcribed=transcribed["transcribed"],
-        analysed=analysed["analysed"],
-        verdicts=analysed["verdicts"],
+        analysed=analysed.get("analysed", 0) + analysed.get("inherited", 0),
+        verdicts=_count(pool, "verdicts") - verdicts,
         agreement=round(agreed / compared, 3) if compared else None,
         seconds=round(time.monotonic() - started, 1),
     )
