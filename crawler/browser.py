@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ _ARGUMENTS = (
     "--blink-settings=imagesEnabled=false",
     "--window-size=1366,900",
 )
+# The parent of the driver is this process, the parent of Chromium is the driver. One that died before the kernel was told
+# to watch it has left us with another parent: then the program does not start at all.
+_DYING_WITH_PARENT = """#!/bin/sh
+parent="${{BROWSER_DRIVER_PID:-{crawler}}}"
+export BROWSER_DRIVER_PID=$$
+exec setpriv --pdeathsig KILL /bin/sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$parent" "{program}" "$@"
+"""
 _STATUS = "const e = performance.getEntriesByType('navigation')[0]; return e ? e.responseStatus : 0"
 
 
@@ -155,7 +163,7 @@ class Browser:
     def _dying_with_parent(self, program: Path) -> Path:
         """A script that starts the program so that the kernel kills it when its parent dies, however that dies."""
         script = self._folder / program.name
-        script.write_text(f'#!/bin/sh\nexec setpriv --pdeathsig KILL "{program}" "$@"\n')
+        script.write_text(_DYING_WITH_PARENT.format(crawler=os.getpid(), program=program))
         script.chmod(0o700)
         return script
 
@@ -184,12 +192,11 @@ class Browser:
 class BrowserPool:
     """Lends browsers to pages, starts them when first needed and replaces those that crash or hang."""
 
-    def __init__(self, settings: CrawlerSettings, folder: Path) -> None:
-        """`folder` holds profiles and temporary files, in a sub-folder a process; those of dead ones are removed."""
+    def __init__(self, settings: CrawlerSettings) -> None:
+        """Raises BrowserMissing when the folder for profiles cannot be had."""
         self._settings = settings
-        self._folder = folder / str(os.getpid())
+        self._folder = _folder() / str(os.getpid())
         self._made = 0
-        _sweep(folder)
         # Twice as many threads as browsers: one that hangs keeps its thread until its driver is dead.
         self._threads = ThreadPoolExecutor(2 * settings.browsers, thread_name_prefix="browser")
         self._free: asyncio.Queue[Browser] = asyncio.Queue()
@@ -245,8 +252,17 @@ def _brands(header: str) -> list[dict[str, str]]:
     return [{"brand": name.strip('"'), "version": version.strip('"')} for name, _, version in parts]
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed crawls left behind; their browsers died with them."""
+def _folder() -> Path:
+    """The folder of all crawls' browsers, swept of what killed crawls left; their browsers died with them.
+
+    In the system's temporary folder, not in the data folder: Chromium makes a socket there, whose path must stay under
+    108 characters.
+    """
+    folder = Path(tempfile.gettempdir()) / f"yuqing-browsers-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise BrowserMissing(f"{folder} belongs to somebody else", cure="set TMPDIR to a folder of your own")
     for left in folder.glob("[0-9]*"):
         if not Path("/proc", left.name).exists():
             shutil.rmtree(left, ignore_errors=True)
+    return folder

@@ -83,10 +83,8 @@ class _Crawl:
         logging.disable(logging.NOTSET)
         for name in ("scrapy", "twisted", "selenium", "asyncio"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        needs_browser = any(site.browser for site in sites)
         self.work = list(zip(sites, seen, strict=True))
-        self.browsers_folder = settings.state / "browsers" if needs_browser else None
-        self.browsers: BrowserPool | None = None
+        self.browsers = BrowserPool(self.options) if any(site.browser for site in sites) else None
 
     def run(self) -> list[CrawlReport]:
         # Signals are ours, not Scrapy's: its graceful stop has no time limit.
@@ -106,8 +104,6 @@ class _Crawl:
         loop = asyncio.get_running_loop()
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_, self._on_signal)
-        if self.browsers_folder:
-            self.browsers = BrowserPool(self.options, self.browsers_folder)
         watcher = loop.create_task(self._watch())
         gate = asyncio.Semaphore(self.options.concurrent_sites)
         try:

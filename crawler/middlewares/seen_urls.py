@@ -43,7 +43,7 @@ class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
         self.site_crawler = of(crawler)
         self._articles = 0
 
-    def get_processed_request(self, request: Request, response: Response | None) -> Request | None:  # noqa: ARG002
+    def get_processed_request(self, request: Request, response: Response | None) -> Request | None:
         """The request, or None when it is not needed."""
         hash_ = address(self.site_crawler, request.url)
         if not self.site_crawler.seen.claim(hash_):

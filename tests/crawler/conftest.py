@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -121,6 +122,7 @@ class Crawl:
     environment: dict[str, str]
     sites: Path
     store: ObjectStore
+    temporary: Path
 
     def define(self, *sites: dict[str, Any]) -> None:
         """Write the site files that the command will read, in place of any before."""
@@ -135,6 +137,7 @@ class Crawl:
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(self.sites.parent),
+            "TMPDIR": str(self.temporary),
             **self.environment,
             "YUQING_CRAWLER__SITES_FOLDERS": json.dumps([str(self.sites)]),
             **{f"YUQING_CRAWLER__{name.upper()}": value for name, value in settings.items()},
@@ -151,14 +154,14 @@ class Crawl:
     def run(self, *arguments: str, status: int = 0, **settings: str) -> dict[str, Any]:
         """Run to the end and return the totals."""
         process = self.start(*(arguments or ("--all",)), **settings)
-        output, errors = process.communicate(timeout=180)
+        output, errors = process.communicate(timeout=300)
         assert process.returncode == status, errors[-3000:]
         return json.loads(output) if output else {"stderr": errors}
 
     def finish(self, process: subprocess.Popen[str], how: signal.Signals) -> tuple[int, str, str]:
         """Send a signal and wait: (exit status, standard output, standard error)."""
         process.send_signal(how)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=120)
         return process.returncode, output, errors
 
     def documents(self) -> list[RawDocument]:
@@ -170,6 +173,7 @@ class Crawl:
 
 
 @pytest.fixture
-def crawl(environment: dict[str, str], store: ObjectStore, tmp_path: Path) -> Crawl:
+def crawl(environment: dict[str, str], store: ObjectStore, tmp_path: Path) -> Iterator[Crawl]:
     store.ensure_bucket()
-    return Crawl(environment, tmp_path / "sites", store)
+    with tempfile.TemporaryDirectory(prefix="yq-") as short:  # pytest's own is too long for Chromium's socket
+        yield Crawl(environment, tmp_path / "sites", store, Path(short))

@@ -283,7 +283,7 @@ def slow_site(web: WebServer, pages: int, seconds: float) -> None:
 
 
 def wait_for_pages(web: WebServer, pages: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while sum(count for path, count in web.asked.items() if path.startswith("/a/")) < pages:
         assert time.monotonic() < deadline, "the crawl did not start"
         time.sleep(0.01)
@@ -386,7 +386,7 @@ def test_s3_going_away_ends_the_crawl_and_loses_nothing(crawl: Crawl, web: WebSe
     process = crawl.start("local", batch_pages="5")
     wait_for_pages(web, 12)
     proxy.cut()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert "does not answer" in errors
     assert "Traceback" not in errors
