@@ -61,6 +61,40 @@ def load_adapter(name: str) -> Adapter:
     return Adapter(folder.name, folder, config, card, digest)
 
 
+# Only the document's sentiment was labelled by people; see llm/weak_labels.py for the rest.
+_LABELS = {
+    "sentiment": "human labels of INEWS",
+    "category": "weak labels: words of the title",
+    "summary": "weak labels: the title without the site's name",
+    "keywords": "weak labels: TF-IDF",
+    "companies": "weak labels: names from a list; the document's label where the name stands in title or lead, "
+    "cue words elsewhere; risk and evidence by cue words",
+}
+
+
+def write_card(folder: Path, base: str, base_sha256: str, prompt_version: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Write the card of the adapter that training left in `folder` (with its run.json), and return it.
+
+    `data` says what it was trained on: name, sha256, licence and the like. Paths of the training machine are taken out.
+    """
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    card = {
+        "name": folder.name,
+        "base": {"name": base, "sha256": base_sha256},
+        "prompt_version": prompt_version,
+        "sha256": file_digest(folder / WEIGHTS),
+        "data": data,
+        "labels": _LABELS,
+        "training": {name: run[name] for name in ("config", "samples", "full_samples", "steps", "seconds")},
+        "metrics": {"dev": run["dev"]},
+    }
+    (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return card
+
+
 def check_base(adapter: Adapter, base_sha256: str) -> None:
     """Raises AdapterError when the adapter was trained on other weights."""
     wanted = str(adapter.card.get("base", {}).get("sha256"))

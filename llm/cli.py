@@ -203,12 +203,16 @@ def train(
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps; again to go on.")] = None,
 ) -> None:
     """Train a LoRA adapter on the settings' base model; goes on from its checkpoint when it was stopped."""
+    from llm.adapters import file_digest, write_card
+    from llm.analysis.prompts import PROMPT_VERSION
     from llm.dataset import dev_samples, read_samples
-    from llm.merge import base_path
+    from llm.merge import base_path, base_sha256
     from llm.train import TrainConfig
     from llm.train import train as run
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
-    card = run(base_path(settings), read_samples(samples), dev_samples(dev), out, TrainConfig(), max_steps=max_steps)
-    typer.echo(json.dumps(card["dev"]))
+    run(base_path(settings), read_samples(samples), dev_samples(dev), out, TrainConfig(), max_steps=max_steps)
+    data = {"name": samples.name, "sha256": file_digest(samples)}
+    card = write_card(out, settings.llm.base, base_sha256(settings), PROMPT_VERSION, data)
+    typer.echo(json.dumps(card["metrics"]))

@@ -1,0 +1,184 @@
+"""The analysis against a server that is scripted, to have the answers that a real one rarely gives."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from llm.analysis.analyze import AnalysisResult, analyze_document, document_sentiment
+from llm.analysis.client import LLMAway, LLMClient, LLMRefused, Served, split_served_name
+from llm.analysis.prompts import Company
+from llm.analysis.schema import InvalidAnswer
+from yuqing.endpoints import LLMEndpoint
+from yuqing.settings import LLMSettings
+
+TITLE = "滴滴下线顺风车"
+TEXT = "滴滴今天宣布下线顺风车。公司向乘客道歉。美团没有回应。"
+SETTINGS = LLMSettings(attempts=2, retry_most_s=0.01)  # type: ignore[call-arg]
+Respond = Callable[[dict[str, Any]], httpx.Response]
+
+
+def _judged(number: int, **changes: Any) -> dict[str, Any]:
+    return {"id": number, "sentiment": "negative", "risk": 2, "types": ["舆论危机"], "evidence": [1]} | changes
+
+
+def _answer(companies: list[dict[str, Any]]) -> str:
+    answer = {"sentiment": "negative", "category": "新闻报道", "summary": "下线", "keywords": ["滴滴", "滴滴", ""]}
+    return json.dumps(answer | {"companies": companies}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _chat(text: str, finish: str = "stop") -> httpx.Response:
+    # A token a byte at most: the last of a label's own bytes decide nothing, so the whole label is one token.
+    pieces: list[str] = []
+    rest = text
+    while rest:
+        size = next((len(label) for label in ("negative", "neutral", "positive") if rest.startswith(label)), 1)
+        pieces.append(rest[:size])
+        rest = rest[size:]
+    content = [
+        {"token": piece, "bytes": list(piece.encode()), "logprob": -0.1, "top_logprobs": [
+            {"token": piece, "bytes": list(piece.encode()), "logprob": -0.1}]}
+        for piece in pieces
+    ]  # fmt: skip
+    choice = {"message": {"content": text}, "finish_reason": finish, "logprobs": {"content": content}}
+    return httpx.Response(200, json={"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 10}})
+
+
+def _run(respond: Respond, use: Callable[[LLMClient], Any]) -> tuple[Any, list[dict[str, Any]]]:
+    asked: list[dict[str, Any]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content) if request.content else {}
+        asked.append(body)
+        return respond(body)
+
+    async def run() -> Any:
+        endpoint = LLMEndpoint("http://127.0.0.1:1/v1", "key", "yuqing")
+        async with LLMClient(endpoint, SETTINGS, httpx.MockTransport(handle)) as client:
+            return await use(client)
+
+    return asyncio.run(run()), asked
+
+
+def _analyse(respond: Respond, companies: list[Company]) -> tuple[AnalysisResult, list[dict[str, Any]]]:
+    return _run(respond, lambda client: analyze_document(client, TITLE, TEXT, companies, SETTINGS))
+
+
+def test_a_verdict_has_its_quote() -> None:
+    result, asked = _analyse(lambda body: _chat(_answer([_judged(1), _judged(2, evidence=[3], sentiment="neutral")])),
+                             [Company("滴滴"), Company("美团")])  # fmt: skip
+    didi, meituan = result.companies
+    assert (didi.evidence[0].quote, didi.risk_level, didi.grounded) == ("滴滴今天宣布下线顺风车。", 2, True)
+    assert (meituan.evidence[0].quote, meituan.risk_level, meituan.risk_types) == ("美团没有回应。", 0, ())
+    assert result.keywords == ("滴滴",)
+    assert (result.score, result.confidence) == (-1.0, 1.0)
+    assert asked[0]["response_format"]["json_schema"]["schema"]["properties"]["companies"]["maxItems"] == 2
+
+
+def test_a_cut_answer_is_asked_once_more_in_a_shorter_form() -> None:
+    answers = [_chat('{"sentiment":"negative","cate', "length"), _chat(_answer([_judged(1)]))]
+    result, asked = _analyse(lambda body: answers.pop(0), [Company("滴滴")])
+    lengths = [body["response_format"]["json_schema"]["schema"]["properties"]["summary"]["maxLength"] for body in asked]
+    assert lengths[0] > lengths[1]
+    assert (result.prompt_tokens, result.completion_tokens) == (200, 20)
+
+
+def test_an_answer_cut_twice_is_a_typed_failure() -> None:
+    with pytest.raises(InvalidAnswer, match="cut at the token limit"):
+        _analyse(lambda body: _chat('{"sentiment":"neg', "length"), [Company("滴滴")])
+
+
+def test_a_server_that_enforces_nothing_is_a_typed_failure() -> None:
+    with pytest.raises(InvalidAnswer, match="schema"):
+        _analyse(lambda body: _chat("好的，这篇文章是负面的。"), [Company("滴滴")])
+
+
+def test_a_number_that_does_not_exist_leaves_the_verdict_ungrounded() -> None:
+    result, _ = _analyse(lambda body: _chat(_answer([_judged(1, evidence=[1, 77])])), [Company("滴滴")])
+    assert [item.quote for item in result.companies[0].evidence] == ["滴滴今天宣布下线顺风车。"]
+    assert not result.companies[0].grounded
+
+
+def test_a_company_that_the_document_does_not_name_has_no_evidence() -> None:
+    result, asked = _analyse(lambda body: _chat(_answer([_judged(1, evidence=[1])])), [Company("格力")])
+    assert (result.companies[0].evidence, result.companies[0].grounded) == ((), False)
+    schema = asked[0]["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["companies"]["prefixItems"][0]["properties"]["evidence"]["maxItems"] == 0
+
+
+def test_companies_go_in_chunks_of_five() -> None:
+    def respond(body: dict[str, Any]) -> httpx.Response:
+        count = body["response_format"]["json_schema"]["schema"]["properties"]["companies"]["maxItems"]
+        return _chat(_answer([_judged(number, evidence=[]) for number in range(1, count + 1)]))
+
+    names = [f"公司{number}" for number in range(12)]
+    result, asked = _analyse(respond, [Company(name) for name in names])
+    assert [company.company for company in result.companies] == names
+    assert len(asked) == 3
+
+
+def test_an_empty_document_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(ValueError, match="neither a title nor a text"):
+        _run(lambda body: _chat(""), lambda client: analyze_document(client, " ", "", [], SETTINGS))
+
+
+def test_the_sentiment_alone() -> None:
+    label, _ = _run(
+        lambda body: _chat('{"sentiment":"positive"}'), lambda client: document_sentiment(client, TITLE, TEXT, SETTINGS)
+    )
+    assert (label.sentiment, label.score) == ("positive", 1.0)
+
+
+def test_a_server_that_is_overloaded_for_a_moment_is_asked_again() -> None:
+    answers = [httpx.Response(503), _chat(_answer([_judged(1)]))]
+    assert _analyse(lambda body: answers.pop(0), [Company("滴滴")])[0].companies[0].grounded
+
+
+@pytest.mark.parametrize(
+    ("response", "error", "words"),
+    [
+        (httpx.Response(503), LLMAway, "503"),
+        (httpx.Response(200, text="<html>"), LLMAway, "not JSON"),
+        (httpx.Response(401), LLMRefused, "API key"),
+        (httpx.Response(404, text="no model"), LLMRefused, "no model"),
+        (httpx.Response(200, json={"choices": []}), LLMRefused, "another form"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_one_clear_error(response: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        _analyse(lambda body: response, [Company("滴滴")])
+    assert getattr(caught.value, "cure", "")
+
+
+def test_a_server_that_does_not_listen_is_one_clear_error() -> None:
+    async def ask() -> None:
+        async with LLMClient(LLMEndpoint("http://127.0.0.1:1/v1", "", "yuqing"), SETTINGS) as client:
+            await client.served()
+
+    with pytest.raises(LLMAway, match="yuqing up"):
+        asyncio.run(ask())
+
+
+def _models(*cards: dict[str, Any]) -> Respond:
+    return lambda body: httpx.Response(200, json={"data": list(cards)})
+
+
+def test_lineage_is_what_the_server_says() -> None:
+    merged = {"id": "yuqing", "root": "/models/qwen+inews-v1-abcd", "owned_by": "vllm"}
+    served, _ = _run(_models(merged), lambda client: client.served())
+    assert served == Served("vllm", "qwen", "inews-v1-abcd")
+    at_run_time = {"id": "yuqing", "root": "/adapters/x", "parent": "base", "owned_by": "vllm"}
+    served, _ = _run(_models({"id": "base", "root": "/models/baichuan"}, at_run_time), lambda client: client.served())
+    assert served == Served("vllm", "baichuan", "yuqing")
+
+
+def test_a_server_of_another_model_is_refused() -> None:
+    with pytest.raises(LLMRefused, match="serves gpt, not yuqing"):
+        _run(_models({"id": "gpt"}), lambda client: client.served())
+
+
+def test_a_bare_base_has_no_adapter() -> None:
+    assert split_served_name("/models/qwen/") == ("qwen", None)

@@ -1,0 +1,108 @@
+"""Training on a tiny model: the real loop, forked workers and checkpoints."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm.dataset import Sample, make_sample
+from llm.inews import LabelledNews
+from llm.train import Encoded, TrainConfig, TrainingError, accuracy_and_macro_f1, make_batches, rate, train
+
+CONFIG = TrainConfig(
+    last_layers=1, rank=2, batch_size=4, max_tokens=4000, checkpoint_every=1, workers=1, learning_rate=1e-2
+)
+
+
+def samples() -> list[Sample]:
+    """24 samples whose label the title gives away."""
+    words = {"negative": "亏损", "neutral": "会议", "positive": "获奖"}
+    news = [
+        LabelledNews(f"滴滴{word}{number}", "滴滴今天发布消息。", label)  # type: ignore[arg-type]
+        for number in range(8)
+        for label, word in words.items()
+    ]
+    chance = random.Random(1)
+    return [make_sample(item, full=index % 4 == 0, budget=60, extract=lambda text, count: ["滴滴"], chance=chance)
+            for index, item in enumerate(news)]  # fmt: skip
+
+
+def _weights(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "adapter_model.safetensors")
+
+
+def test_batches_hold_every_sample_once_and_are_of_like_length() -> None:
+    items = [Encoded([0] * size, 0) for size in random.Random(3).sample(range(1, 400), 103)]
+    batches = make_batches(items, 8, random.Random(1))
+    assert sorted(index for batch in batches for index in batch) == list(range(103))
+    assert all(max(len(items[i].ids) for i in batch) - min(len(items[i].ids) for i in batch) < 60 for batch in batches)
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    rates = [rate(step, 100, TrainConfig()) for step in range(100)]
+    assert rates[0] < rates[5] == max(rates)
+    assert rates[6:] == sorted(rates[6:], reverse=True)
+    assert rates[-1] > 0
+
+
+def test_accuracy_and_macro_f1() -> None:
+    accuracy, macro = accuracy_and_macro_f1(["positive", "neutral", "neutral"], ["positive", "neutral", "negative"])
+    assert accuracy == pytest.approx(2 / 3)
+    assert macro == pytest.approx((1 + 2 / 3 + 0) / 3)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model's folder."""
+    from tests.llm.tiny import save_tiny_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny_model(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_stopped_and_gone_on_it_ends_with_the_same_weights(base: Path, tmp_path: Path) -> None:
+    import torch
+
+    whole = train(base, samples(), samples()[:6], tmp_path / "whole", CONFIG)
+    train(base, samples(), [], tmp_path / "halves", CONFIG, max_steps=3)
+    halves = train(base, samples(), [], tmp_path / "halves", CONFIG)
+    assert whole["losses"] == halves["losses"]
+    assert len(whole["losses"]) == whole["steps"] == 6
+    assert whole["losses"][-1] < whole["losses"][0]
+    for name, weight in _weights(tmp_path / "whole").items():
+        assert torch.equal(weight, _weights(tmp_path / "halves")[name])
+    assert json.loads((tmp_path / "whole" / "run.json").read_text())["dev"]["documents"] == 6
+    with pytest.raises(TrainingError, match="another run"):
+        train(base, samples()[:8], [], tmp_path / "whole", CONFIG)
+
+
+@pytest.mark.slow
+def test_two_workers_take_the_steps_of_one(base: Path, tmp_path: Path) -> None:
+    one = train(base, samples(), [], tmp_path / "one", CONFIG)
+    two = train(base, samples(), [], tmp_path / "two", TrainConfig(**{**CONFIG.__dict__, "workers": 2}))
+    assert two["losses"] == pytest.approx(one["losses"], rel=0.02)
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    program = (
+        "import sys; from pathlib import Path; from tests.llm.test_train import CONFIG, samples; from llm.train import train;"
+        "train(Path(sys.argv[1]), samples(), [], Path(sys.argv[2]), CONFIG)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(base), str(out)], cwd=Path(__file__).parents[2])
+    while not (out / "checkpoint.pt").exists() and child.poll() is None:
+        time.sleep(0.02)
+    child.kill()
+    child.wait()
+    whole = train(base, samples(), [], tmp_path / "whole", CONFIG)
+    assert train(base, samples(), [], out, CONFIG)["losses"] == whole["losses"]
