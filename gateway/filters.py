@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
-from pydantic import BeforeValidator, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from gateway.problems import bad_request
 from gateway.queries.cursors import BadCursor, Cursor
@@ -25,9 +25,15 @@ def _empty_is_none(value: object) -> object:
 _Empty = BeforeValidator(_empty_is_none)
 _Site = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 
-CompanyId = Annotated[int | None, _Empty, Query(ge=1, le=2**31 - 1, description="documents that mention this company")]
+_CompanyNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+_Risk = Annotated[int, Field(ge=0, le=4)]
+_Words = Annotated[str, Field(max_length=MAXIMUM_QUERY)]
+_CursorText = Annotated[str, Field(max_length=200)]
+_Length = Annotated[int, Field(ge=1, le=MAXIMUM_PAGE)]
+
+CompanyId = Annotated[_CompanyNumber | None, _Empty, Query(description="documents that mention this company")]
 SentimentIs = Annotated[Sentiment | None, _Empty, Query(description="verdicts with this sentiment")]
-RiskFrom = Annotated[int | None, _Empty, Query(ge=0, le=4, description="verdicts with at least this risk level")]
+RiskFrom = Annotated[_Risk | None, _Empty, Query(description="verdicts with at least this risk level")]
 SiteIs = Annotated[_Site | None, _Empty, Query(description="documents of this site")]
 KindIs = Annotated[Kind | None, _Empty, Query(description="page or transcript")]
 CategoryIs = Annotated[
@@ -39,12 +45,10 @@ Since = Annotated[
     Query(description="published at or after; a time without zone is in the server's time zone"),
 ]
 Until = Annotated[datetime | None, _Empty, Query(description="published before")]
-Words = Annotated[
-    str | None, _Empty, Query(max_length=MAXIMUM_QUERY, description="words that must all occur, apart by spaces")
-]
+Words = Annotated[_Words | None, _Empty, Query(description="words that must all occur, apart by spaces")]
 Collapse = Annotated[bool, Query(description="of each reprint group only the earliest document that fits")]
-CursorText = Annotated[str | None, _Empty, Query(max_length=200, description="next_cursor of the page before")]
-Limit = Annotated[int | None, _Empty, Query(ge=1, le=MAXIMUM_PAGE, description="items a page")]
+CursorText = Annotated[_CursorText | None, _Empty, Query(description="next_cursor of the page before")]
+Limit = Annotated[_Length | None, _Empty, Query(description="items a page")]
 
 
 @dataclass(frozen=True)

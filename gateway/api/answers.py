@@ -29,6 +29,7 @@ class ProblemDocument(BaseModel):
 
 _SCHEMA = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
 _MEANINGS = {
+    400: "The body cannot be read",
     401: "No API key, or one that does not exist, has expired or was revoked",
     403: "The key's scope does not include this",
     404: "It does not exist, or not for this team",

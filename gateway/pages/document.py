@@ -1,5 +1,7 @@
 """/documents/{doc_id}: one document with its proof; /media/{sha256}: its recording, for the player."""
 
+from urllib.parse import urlsplit
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
@@ -16,6 +18,14 @@ from gateway.resources import gateway_of
 router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
 
 
+def _back(request: Request) -> str:
+    """The list that the reader came from, with its filters."""
+    came_from = urlsplit(request.headers.get("referer", ""))
+    if came_from.netloc == request.headers.get("host") and came_from.path == "/" and came_from.query:
+        return f"/?{came_from.query}"
+    return "/"
+
+
 @router.get("/documents/{doc_id}")
 async def document(request: Request, doc_id: DocId, caller: SignedIn) -> Response:
     """The text with mentions and evidence marked, beside the verdicts."""
@@ -24,6 +34,7 @@ async def document(request: Request, doc_id: DocId, caller: SignedIn) -> Respons
     if found is None:
         raise not_found(f"document {doc_id}")
     text_marks = marks.text_marks(found)
+    judged = {verdict.company_id for verdict in found.verdicts}
     return render(
         request,
         "document.html",
@@ -32,6 +43,8 @@ async def document(request: Request, doc_id: DocId, caller: SignedIn) -> Respons
         text_marks=text_marks,
         title=marks.marked(found.title, marks.title_marks(found)),
         paragraphs=list(marks.paragraphs(found.text, text_marks)),
+        unjudged=list(dict.fromkeys(span.company for span in found.mentions if span.company_id not in judged)),
+        back=_back(request),
         anchors={mark.anchor for mark in text_marks},
     )
 

@@ -1,6 +1,7 @@
 """/: the watchlist and the latest documents."""
 
 import re
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -19,6 +20,8 @@ from gateway.queries.documents import DocumentFilter, list_documents
 from gateway.resources import gateway_of
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
+
+_EVERYTHING = DocumentFilter(collapse=True)
 
 SignedIn = Annotated[Caller, Depends(signed_in)]
 
@@ -47,7 +50,7 @@ async def _page(
         documents=documents,
         wanted=wanted,
         words=request.query_params.get("q", ""),
-        filtered=wanted != DocumentFilter(),
+        filtered=replace(wanted, collapse=True) != _EVERYTHING,
         is_continued=page.cursor is not None,
         form=form,
         form_error=form_error,
@@ -56,7 +59,8 @@ async def _page(
 
 @router.get("/")
 async def overview(request: Request, caller: SignedIn, wanted: DocumentFilterQuery, page: PagingQuery) -> Response:
-    """The watchlist beside the latest documents, filtered by the address."""
+    """The watchlist beside the latest documents, filtered by the address; reprints only when they are asked for."""
+    wanted = replace(wanted, collapse=request.query_params.get("reprints") != "all")
     return await _page(request, caller, wanted, page)
 
 
@@ -88,5 +92,5 @@ async def add(
             status, reason = 422, str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         form = {"name": name, "aliases": aliases, "exclude_words": exclude_words}
         page = Paging(None, gateway.settings.gateway.page_size)
-        return await _page(request, caller, DocumentFilter(), page, status=status, form=form, form_error=reason)
+        return await _page(request, caller, _EVERYTHING, page, status=status, form=form, form_error=reason)
     return RedirectResponse(f"/?company={created.id}&added={created.id}", status_code=303)

@@ -88,7 +88,8 @@ def language_of(request: Request) -> Language:
     wanted = (
         [chosen] if chosen else [part.strip()[:2] for part in request.headers.get("accept-language", "").split(",")]
     )
-    return next((known_one for tag in wanted for known_one in LANGUAGES if known_one == tag), "zh")
+    first: Language | None = next((language for tag in wanted for language in LANGUAGES if language == tag), None)
+    return first or "zh"
 
 
 def theme_of(request: Request) -> str:
@@ -110,7 +111,7 @@ def address(request: Request, **changes: object) -> str:
 
 async def remember_preferences(request: Request) -> None:
     """A dependency of every page: ?lang= and ?theme= become cookies, and the address is cleaned of them."""
-    cookies = {}
+    cookies: dict[str, str] = {}
     wanted, theme = request.query_params.get("lang", ""), request.query_params.get("theme", "")
     if wanted in LANGUAGES:
         cookies[LANGUAGE_COOKIE] = wanted
@@ -133,7 +134,7 @@ def render(
 ) -> HTMLResponse:
     """A page in the reader's language and theme."""
     gateway = gateway_of(request)
-    language = language_of(request)
+    language: Language = language_of(request)
 
     def t(key: str, **filled: object) -> str:
         return translate(language, key, **filled)

@@ -107,7 +107,7 @@ _STRINGS: dict[str, tuple[str, str]] = {
     "filter": ("筛选", "Filter"),
     "filter.company": ("公司", "Company"),
     "filter.any": ("不限", "Any"),
-    "filter.collapse": ("合并转载", "Collapse reprints"),
+    "filter.reprints": ("逐篇列出转载", "List every reprint"),
     # document
     "document.back": ("返回列表", "Back to the list"),
     "document.original": ("查看原文", "Read the original"),
@@ -136,6 +136,7 @@ _STRINGS: dict[str, tuple[str, str]] = {
     "recording.listen": ("播放 {time}", "Play from {time}"),
     "recording.lines": ("逐句转写", "Transcript lines"),
     "verdicts": ("判断", "Verdicts"),
+    "verdict.pending": ("模型还没有判断这家公司。", "The model has not judged this company yet."),
     "verdict.score": ("得分", "Score"),
     "verdict.confidence": ("置信度", "Confidence"),
     "verdict.evidence": ("证据", "Evidence"),

@@ -12,6 +12,9 @@ from yuqing.text.normalise import fold, normalise
 
 MAXIMUM_QUERY = 200  # characters; longer ones are pasted texts, not searches
 
+# Quotes and sentence punctuation around a pasted word are no part of it; C++ and 9.1% keep their ends.
+AROUND_WORDS = "\"'`“”‘’《》〈〉「」『』【】()（）,，.。!！?？;；:：、"
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -25,7 +28,8 @@ class Terms:
 def parse_terms(query: str) -> Terms | None:
     """The terms of a query; words apart by spaces must all occur. None when it holds no letter and no digit."""
     folded = fold(normalise(query).text)
-    words = tuple(dict.fromkeys(word for word in re.split(r"\s+", folded) if query_bigrams(word)))
+    parts = (part.strip(AROUND_WORDS) for part in re.split(r"\s+", folded))
+    words = tuple(dict.fromkeys(word for word in parts if query_bigrams(word)))
     if not words:
         return None
     return Terms(tsquery(" ".join(words)), words, tuple(word for word in words if not _is_exact(word)))

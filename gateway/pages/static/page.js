@@ -2,12 +2,15 @@
 "use strict";
 
 // A sign-in link carries the key behind "#", which browsers never send; it goes into the form and out of the address.
-const signIn = document.getElementById("sign-in");
-if (signIn && location.hash.startsWith("#yq_")) {
-  signIn.elements.key.value = decodeURIComponent(location.hash.slice(1));
+function takeKey() {
+  const form = document.getElementById("sign-in");
+  if (!form || !location.hash.startsWith("#yq_")) return;
+  form.elements.key.value = location.hash.slice(1);
   history.replaceState(null, "", location.pathname + location.search);
-  signIn.requestSubmit();
+  form.requestSubmit();
 }
+addEventListener("hashchange", takeKey);
+takeKey();
 
 // A changed filter applies at once; the button is for browsers without this file.
 for (const form of document.querySelectorAll("form.filters")) {

@@ -1,0 +1,69 @@
+"""The gateway as a process would run it: a real server on a free port, over real PostgreSQL and S3."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import Engine
+
+from gateway.app import create_app
+from tests.gateway import rows
+from yuqing.settings import Settings
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[str]:
+    """A gateway with these settings; yields its base address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the gateway did not start"
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+    assert not thread.is_alive(), "the gateway did not stop"
+
+
+@pytest.fixture
+def address(settings: Settings, database: Engine) -> Iterator[str]:
+    """The base address of a running gateway."""
+    with running(settings) as base:
+        yield base
+
+
+@pytest.fixture
+def key(database: Engine) -> str:
+    """An analyst's key of the team 公关部."""
+    with database.begin() as connection:
+        return rows.add_key(connection, "公关部")
+
+
+@pytest.fixture
+def press(database: Engine, key: str) -> dict[str, str]:
+    """The made-up press of the team 公关部: name -> doc_id."""
+    with database.begin() as connection:
+        return rows.add_press(connection)
+
+
+@pytest.fixture
+def api(address: str, key: str) -> Iterator[httpx.Client]:
+    """A client with the analyst's key."""
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def anonymous(address: str) -> Iterator[httpx.Client]:
+    """A client without a key."""
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        yield client

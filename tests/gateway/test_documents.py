@@ -1,0 +1,234 @@
+"""Lists, single documents and searches."""
+
+import base64
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from tests.gateway import rows
+from tests.gateway.test_keys import is_problem
+
+pytestmark = pytest.mark.service
+
+
+def titles(answer: httpx.Response) -> set[str]:
+    assert answer.status_code == 200, answer.text
+    return {item["title"] for item in answer.json()["items"]}
+
+
+def found(api: httpx.Client, ids: dict[str, str], **parameters: object) -> set[str]:
+    answer = api.get("/v1/documents", params={"limit": 100, **parameters})  # type: ignore[arg-type]
+    assert answer.status_code == 200, answer.text
+    names = {doc_id: name for name, doc_id in ids.items()}
+    return {names[item["doc_id"]] for item in answer.json()["items"]}
+
+
+def company_id(api: httpx.Client, name: str) -> int:
+    return int(next(company["id"] for company in api.get("/v1/companies").json() if company["name"] == name))
+
+
+def test_list_is_newest_first_and_pages_meet_without_gap(api: httpx.Client, press: dict[str, str]) -> None:
+    everything = api.get("/v1/documents").json()
+    times = [item["time"] for item in everything["items"]]
+    assert times == sorted(times, reverse=True)
+    assert everything["next_cursor"] is None
+    assert len(times) == len(press)
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = api.get("/v1/documents", params={"limit": 2, "cursor": cursor}).json()
+        seen += [item["doc_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert seen == [item["doc_id"] for item in everything["items"]]
+
+
+def test_documents_of_the_same_second_are_paged_once_each(
+    api: httpx.Client, press: dict[str, str], database: Engine
+) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE documents SET published_at = '2026-01-01T00:00:00Z'")
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = api.get("/v1/documents", params={"limit": 1, "cursor": cursor}).json()
+        seen += [item["doc_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert sorted(seen) == sorted(press.values())
+
+
+def test_filters(api: httpx.Client, press: dict[str, str]) -> None:
+    bank = company_id(api, "澜山银行")
+    recalls = {"recall", "reprint 0", "reprint 1"}
+    assert found(api, press, company=bank) == recalls | {"bank"}
+    assert found(api, press, sentiment="negative") == recalls | {"speech"}
+    # Sentiment and company have to hold of one verdict: the recall is negative for another company only.
+    assert found(api, press, company=bank, sentiment="negative") == set()
+    assert found(api, press, company=bank, sentiment="neutral") == recalls
+    assert found(api, press, risk=3) == recalls | {"speech"}
+    assert found(api, press, risk=4) == {"speech"}
+    assert found(api, press, kind="transcript") == {"speech"}
+    assert found(api, press, site="xibu") == {"speech", "radio page", "reprint 1"}
+    assert found(api, press, category="财务报告") == {"bank"}
+    assert found(api, press, collapse=True, company=bank) == {"recall", "bank"}
+    # Of the reprints that fit the earliest one stands for the group.
+    assert found(api, press, collapse=True, site="xibu") == {"speech", "radio page", "reprint 1"}
+    everything = api.get("/v1/documents").json()["items"]
+    middle = everything[3]["time"]
+    older = found(api, press, until=middle)
+    newer = found(api, press, since=middle)
+    assert len(newer) == 4
+    assert older | newer == set(press)
+    assert not older & newer
+    assert found(api, press, company="", sentiment="", site="", since="") == set(press)
+
+
+def test_list_item_tells_companies_reprints_and_summary(api: httpx.Client, press: dict[str, str]) -> None:
+    items = {item["doc_id"]: item for item in api.get("/v1/documents").json()["items"]}
+    recall = items[press["recall"]]
+    assert recall["reprints"] == 2
+    assert recall["summary"].startswith("星河汽车")
+    assert [(mention["company"], mention["sentiment"], mention["risk_level"]) for mention in recall["companies"]] == [
+        ("星河汽车", "negative", 3),
+        ("澜山银行", "neutral", 0),
+    ]
+    waiting = items[press["pending"]]
+    assert waiting["sentiment"] is None
+    assert [mention["sentiment"] for mention in waiting["companies"]] == [None]
+
+
+def test_a_document_with_all_that_is_known(api: httpx.Client, press: dict[str, str]) -> None:
+    document = api.get(f"/v1/documents/{press['recall']}").json()
+    body = document["text"]
+    for mention in document["mentions"]:
+        where = document["title"] if mention["field"] == "title" else body
+        assert where[mention["start"] : mention["end"]] == mention["name"]
+    assert {mention["company"] for mention in document["mentions"]} == {"星河汽车", "澜山银行"}
+    first = document["verdicts"][0]
+    assert (first["company"], first["risk_level"], first["risk_types"]) == ("星河汽车", 3, ["产品质量", "安全事故"])
+    for quote in first["evidence"]:
+        assert body[quote["start"] : quote["end"]] == quote["quote"]
+    assert first["lineage"]["adapter"] == "inews-v1"
+    assert [member["is_first"] for member in document["group"]] == [True, False, False]
+    inherited = api.get(f"/v1/documents/{press['reprint 0']}").json()
+    assert inherited["verdicts"][0]["lineage"]["inherited_from"] == press["recall"]
+    speech = api.get(f"/v1/documents/{press['speech']}").json()
+    assert speech["recordings"][0]["content_type"] == "audio/mpeg"
+    assert speech["segments"][1]["start_s"] > 0
+    assert speech["verdicts"][0]["evidence"][0]["start_s"] == speech["segments"][3]["start_s"]
+
+
+def test_mentions_of_an_earlier_version_are_not_shown(
+    api: httpx.Client, press: dict[str, str], database: Engine
+) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE documents SET content_hash = 'f' || substr(content_hash, 2), text = '新的正文'"
+        )
+    document = api.get(f"/v1/documents/{press['recall']}").json()
+    assert document["mentions"] == []
+    assert document["verdicts"][0]["content_hash"] != document["content_hash"]
+
+
+def test_analysis_alone(api: httpx.Client, press: dict[str, str]) -> None:
+    answer = api.get(f"/v1/documents/{press['bank']}/analysis").json()
+    assert answer["analysis"]["category"] == "财务报告"
+    assert [verdict["sentiment"] for verdict in answer["verdicts"]] == ["positive"]
+    assert api.get(f"/v1/documents/{press['pending']}/analysis").json()["analysis"] is None
+
+
+_RECALLS = {"recall", "reprint 0", "reprint 1"}
+SEARCHES: list[tuple[str, set[str]]] = [
+    ("星", _RECALLS),  # one character: a prefix of bigrams
+    ("召回", _RECALLS),
+    ("不良率", {"bank"}),
+    ("原奶收购协议", {"dairy"}),
+    ("银行 召回", _RECALLS),
+    ("s7", _RECALLS),
+    ("S7轿车", _RECALLS),
+    ("9.1%", {"bank"}),
+    ("召 回", _RECALLS),
+    ("電池", _RECALLS),  # traditional characters
+    ("没有这个词", set()),
+    ("航空航线", set()),
+    ("100%", set()),
+    ("a_b%c", set()),
+    ("' OR 1=1 --", set()),
+    ("召回'", _RECALLS),
+    ("召回😀", set()),
+    ("《召回》", _RECALLS),
+]
+
+
+def test_search(api: httpx.Client, press: dict[str, str]) -> None:
+    names = {doc_id: name for name, doc_id in press.items()}
+    for query, expected in SEARCHES:
+        answer = api.get("/v1/search", params={"q": query})
+        assert answer.status_code == 200, answer.text
+        assert {names[item["doc_id"]] for item in answer.json()["items"]} == expected, query
+
+
+def test_search_rechecks_words_whose_bigrams_stand_apart(
+    api: httpx.Client, press: dict[str, str], database: Engine
+) -> None:
+    with database.begin() as connection:
+        rows.add_story(connection, rows.Story("青禾乳业简讯", "中国银在涨，国银行在跌。", hours_ago=1))
+    assert titles(api.get("/v1/search", params={"q": "国银行"})) == {"青禾乳业简讯"}
+    assert titles(api.get("/v1/search", params={"q": "中国银行"})) == set()
+    assert titles(api.get("/v1/search", params={"q": "中国 银行"})) == {"青禾乳业简讯"}
+
+
+def test_snippet_shows_the_words(api: httpx.Client, press: dict[str, str]) -> None:
+    items = api.get("/v1/search", params={"q": "股价"}).json()["items"]
+    assert items
+    assert all("股价" in item["snippet"] for item in items)
+
+
+def test_search_without_words(api: httpx.Client) -> None:
+    is_problem(api.get("/v1/search"), 422, "validation")
+    is_problem(api.get("/v1/search", params={"q": "  "}), 422, "validation")
+    is_problem(api.get("/v1/search", params={"q": "。。！"}), 422, "validation")
+    is_problem(api.get("/v1/search", params={"q": "\u0000"}), 422, "validation")
+    is_problem(api.get("/v1/search", params={"q": "召" * 201}), 422, "validation")
+
+
+BAD = [
+    ("company", "0"),
+    ("company", "99999999999"),
+    ("company", "a"),
+    ("sentiment", "angry"),
+    ("risk", "5"),
+    ("risk", "-1"),
+    ("site", "../x"),
+    ("site", "a\u0000"),
+    ("kind", "book"),
+    ("category", "诗歌"),
+    ("since", "yesterday"),
+    ("since", "0001-01-01"),
+    ("until", "9999-12-31T23:59:59+23:59"),
+    ("limit", "0"),
+    ("limit", "101"),
+    ("cursor", "nonsense"),
+    ("cursor", "!!!"),
+    ("cursor", base64.urlsafe_b64encode(b'["2026-01-01T00:00:00", "x"]').decode()),
+    ("cursor", base64.urlsafe_b64encode(b"[" * 150).decode()),
+    ("cursor", base64.urlsafe_b64encode(b"{}").decode()),
+    ("cursor", base64.urlsafe_b64encode(b'["0001-01-01T00:00:00+23:00", "' + b"0" * 32 + b'"]').decode()),
+]
+
+
+def test_bad_parameters_are_named(api: httpx.Client) -> None:
+    for name, value in BAD:
+        answer = api.get("/v1/documents", params={name: value})
+        is_problem(answer, 422, "validation")
+        assert name in answer.json()["errors"][0]["location"]
+
+
+def test_far_dates_are_fine(api: httpx.Client, press: dict[str, str]) -> None:
+    assert found(api, press, since="1900-01-01", until="2200-12-31") == set(press)
+    assert found(api, press, since="2199-01-01") == set()
+
+
+def test_an_unknown_document(api: httpx.Client) -> None:
+    for name in ("x", "0" * 31, "g" * 32, "0" * 32, "..%2f..", "%00"):
+        answer = api.get(f"/v1/documents/{name}")
+        assert answer.status_code in (404, 422)
+        assert answer.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,261 @@
+"""The pages over HTTP: sign-in, forged forms, hostile articles, languages."""
+
+import html
+import re
+import time
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from gateway import sessions
+from gateway.resources import session_secret
+from tests.gateway import rows
+from yuqing.settings import Settings
+
+pytestmark = pytest.mark.service
+
+
+def field(page: httpx.Response, name: str = "csrf") -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
+    assert found, page.text
+    return html.unescape(found[1])
+
+
+def sign_in(client: httpx.Client, key: str, next_path: str = "/") -> httpx.Response:
+    page = client.get("/sign-in", params={"next": next_path})
+    form = {"key": key, "csrf": field(page), "next": field(page, "next")}
+    return client.post("/sign-in", data=form)
+
+
+@pytest.fixture
+def reader(anonymous: httpx.Client, key: str) -> httpx.Client:
+    """A browser that is signed in."""
+    assert sign_in(anonymous, key).status_code == 303
+    return anonymous
+
+
+def test_pages_lead_to_the_sign_in_and_back(anonymous: httpx.Client, key: str, press: dict[str, str]) -> None:
+    wanted = f"/documents/{press['recall']}?a=%E5%8F%AC"
+    sent = anonymous.get(wanted)
+    assert sent.status_code == 303
+    page = anonymous.get(sent.headers["location"])
+    assert field(page, "next") == wanted
+    answer = anonymous.post("/sign-in", data={"key": key, "csrf": field(page), "next": field(page, "next")})
+    assert (answer.status_code, answer.headers["location"]) == (303, wanted)
+    assert anonymous.get(wanted).status_code == 200
+
+
+def test_the_session_cookie_is_out_of_reach(anonymous: httpx.Client, key: str) -> None:
+    answer = sign_in(anonymous, key)
+    cookie = next(value for value in answer.headers.get_list("set-cookie") if value.startswith("yuqing_session="))
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.lower()
+    assert "Max-Age=" in cookie
+    assert key not in cookie
+
+
+def test_sign_in_goes_nowhere_else(anonymous: httpx.Client, key: str) -> None:
+    assert sign_in(anonymous, key, "https://evil.example/").headers["location"] == "/"
+
+
+def test_a_wrong_key_is_told(anonymous: httpx.Client) -> None:
+    answer = sign_in(anonymous, "yq_" + "A" * 43)
+    assert answer.status_code == 403
+    assert "这个密钥不存在" in answer.text
+
+
+def test_tampered_and_old_sessions_are_refused(reader: httpx.Client, settings: Settings, database: Engine) -> None:
+    assert reader.get("/").status_code == 200
+    good = reader.cookies["yuqing_session"]
+    secret = session_secret(settings)
+    with database.connect() as connection:
+        key_id = connection.execute(text("SELECT id FROM api_keys")).scalar_one()
+    for bad in (
+        good[:-1] + ("A" if good[-1] != "A" else "B"),
+        "1.99999999999." + good.rsplit(".", 1)[1],
+        "",
+        "x",
+        "..",
+        sessions.session_token(b"another secret", key_id, int(time.time()) + 1000),
+        sessions.session_token(secret, key_id, int(time.time()) - 1),
+    ):
+        reader.cookies.set("yuqing_session", bad, domain=reader.base_url.host)
+        assert reader.get("/").status_code == 303, bad
+    reader.cookies.set(
+        "yuqing_session", sessions.session_token(secret, key_id, int(time.time()) + 1000), domain=reader.base_url.host
+    )
+    assert reader.get("/").status_code == 200
+    with database.begin() as connection:
+        connection.execute(text("UPDATE api_keys SET revoked_at = now()"))
+    assert reader.get("/").status_code == 303
+
+
+def test_forged_forms_are_refused(reader: httpx.Client, database: Engine) -> None:
+    token = field(reader.get("/"))
+    company = {"name": "星河汽车"}
+    for csrf in ("", "x", "a.b", token[:-1] + ("A" if token[-1] != "A" else "B")):
+        assert reader.post("/companies", data={**company, "csrf": csrf}).status_code == 403
+    foreign = reader.post("/companies", data={**company, "csrf": token}, headers={"Origin": "https://evil.example"})
+    assert foreign.status_code == 403
+    assert reader.post("/sign-out", data={"csrf": "x"}).status_code == 403
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM companies")).scalar_one() == 0
+    own = {"Origin": str(reader.base_url).rstrip("/")}
+    assert reader.post("/companies", data={**company, "csrf": token}, headers=own).status_code == 303
+
+
+def test_sign_out(reader: httpx.Client) -> None:
+    assert reader.post("/sign-out", data={"csrf": field(reader.get("/"))}).status_code == 303
+    assert reader.get("/").status_code == 303
+
+
+def test_empty_states_say_what_to_do(reader: httpx.Client) -> None:
+    page = reader.get("/")
+    assert "还没有关注任何公司" in page.text
+    assert "yuqing crawl --all" in page.text
+    added = reader.post("/companies", data={"csrf": field(page), "name": "星河汽车", "aliases": "星河，Galaxy Auto"})
+    assert added.status_code == 303
+    page = reader.get(added.headers["location"])
+    assert "已开始关注「星河汽车」" in page.text
+    assert "没有符合条件的报道" in page.text
+
+
+def test_a_company_form_that_fails_keeps_what_was_typed(reader: httpx.Client) -> None:
+    token = field(reader.get("/"))
+    answer = reader.post("/companies", data={"csrf": token, "name": "星河汽车", "exclude_words": '香蕉"<b>'})
+    assert answer.status_code == 422
+    assert 'value="香蕉&#34;&lt;b&gt;"' in answer.text
+    assert reader.post("/companies", data={"csrf": token, "name": "星河汽车"}).status_code == 303
+    assert reader.post("/companies", data={"csrf": token, "name": "星河汽车"}).status_code == 409
+
+
+def test_a_viewer_may_not_add(anonymous: httpx.Client, database: Engine) -> None:
+    with database.begin() as connection:
+        key = rows.add_key(connection, "公关部", "viewer")
+    sign_in(anonymous, key)
+    page = anonymous.get("/")
+    assert "您的密钥只能查看" in page.text
+    assert anonymous.post("/companies", data={"csrf": field(page), "name": "星河汽车"}).status_code == 403
+
+
+def test_languages_and_themes(reader: httpx.Client, press: dict[str, str]) -> None:
+    path = f"/documents/{press['recall']}"
+    assert 'lang="zh-CN"' in reader.get(path).text
+    answer = reader.get(path, params={"lang": "en", "theme": "dark", "x": "1"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{path}?x=1")
+    english = reader.get(path).text
+    assert 'lang="en" data-theme="dark"' in english
+    assert "Verdicts" in english
+    assert "Product quality" in english
+    reader.cookies.delete("yuqing_lang")
+    assert 'lang="en"' in reader.get(path, headers={"Accept-Language": "en-GB,en;q=0.9"}).text
+    assert reader.get("/", params={"lang": "xx"}).status_code == 200
+
+
+def test_errors_are_pages_for_browsers(reader: httpx.Client) -> None:
+    accept = {"Accept": "text/html,*/*"}
+    missing = reader.get(f"/documents/{'0' * 32}", headers=accept)
+    assert missing.status_code == 404
+    assert "没有找到" in missing.text
+    assert missing.headers["x-request-id"] in missing.text
+    assert reader.get("/nowhere", headers=accept).headers["content-type"].startswith("text/html")
+    assert reader.get("/", params={"q": "。。"}, headers=accept).status_code == 422
+
+
+def test_a_link_from_another_site_is_loaded_once_more(anonymous: httpx.Client) -> None:
+    answer = anonymous.get("/", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 200
+    assert "refresh" in answer.text
+    assert anonymous.get("/", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
+
+
+SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+def test_a_hostile_article_stays_text(reader: httpx.Client, database: Engine) -> None:
+    with database.begin() as connection:
+        rows.add_company(connection, "公关部", "星河汽车")
+        quote = f"星河汽车{SCRIPT}召回。"
+        story = rows.Story(
+            f"星河汽车{SCRIPT}",
+            f"{quote}\n\n\"'><svg onload=alert(1)>",
+            source=SCRIPT,
+            author=SCRIPT,
+            url="javascript:alert(1)//",
+            parent_url="data:text/html,<script>alert(1)</script>",
+            summary=SCRIPT,
+            category=SCRIPT,
+            keywords=(SCRIPT,),
+            sentiment="negative",
+            verdicts={"星河汽车": rows.Judgement("negative", (quote,), 2, (SCRIPT,))},
+        )
+        doc_id = rows.add_story(connection, story)
+        connection.execute(text("UPDATE companies SET name = name || :script"), {"script": SCRIPT})
+    for path in ("/", f"/documents/{doc_id}", "/?q=%3Cscript%3E", "/?q=召回"):
+        page = reader.get(path)
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text
+        assert "<img" not in page.text
+        assert "<svg onload" not in page.text
+        assert "javascript:" not in page.text
+        assert 'href="data:' not in page.text
+        assert re.findall(r"<script[^>]*>", page.text) == [f'<script src="{_script(page)}" defer>']
+        assert not re.search(r"<[^>]*\s(style|on[a-z]+)\s*=", re.sub(r'"[^"]*"', '""', page.text))
+        policy = page.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in reader.get(f"/documents/{doc_id}").text
+
+
+def _script(page: httpx.Response) -> str:
+    found = re.search(r'src="(/static/page\.js\?v=[0-9a-f]{12})"', page.text)
+    assert found
+    return found[1]
+
+
+def test_evidence_is_marked_where_it_stands(reader: httpx.Client, press: dict[str, str]) -> None:
+    page = reader.get(f"/documents/{press['recall']}").text
+    links = re.findall(r'href="#(evidence-\d+-\d+)"', page)
+    assert len(links) == 3
+    for anchor in links:
+        assert page.count(f'id="{anchor}"') == 1
+    assert '<span class="mention" title="星河汽车">' in page
+    ungrounded = reader.get(f"/documents/{press['ungrounded']}").text
+    assert "没有可核对的证据" in ungrounded
+    assert "模型还没有读到这篇" in reader.get(f"/documents/{press['pending']}").text
+
+
+def test_evidence_of_an_earlier_version_is_quoted_but_not_marked(
+    reader: httpx.Client, press: dict[str, str], database: Engine
+) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE documents SET text = '正文换了', content_hash = 'f' || substr(content_hash, 2)")
+        )
+    page = reader.get(f"/documents/{press['recall']}").text
+    assert "其中两起引发了车辆起火" in page
+    assert 'href="#evidence' not in page
+    assert "依据的是较早的版本" in page
+
+
+def test_the_recording_is_for_readers_of_the_document(
+    reader: httpx.Client, address: str, press: dict[str, str], database: Engine
+) -> None:
+    page = reader.get(f"/documents/{press['speech']}").text
+    media = re.search(r'src="(/media/[0-9a-f]{64})"', page)
+    assert media
+    assert 'data-second="' in page
+    assert httpx.get(address + media[1], trust_env=False).status_code == 303
+    with database.begin() as connection:
+        other = rows.add_key(connection, "竞争对手")
+    with httpx.Client(base_url=address, trust_env=False) as client:
+        sign_in(client, other)
+        assert client.get(media[1]).status_code == 404
+        assert client.get(f"/documents/{press['speech']}").status_code == 404
+        assert "星河汽车" not in client.get("/").text
+
+
+def test_reprints_are_listed_only_when_asked_for(reader: httpx.Client, press: dict[str, str]) -> None:
+    assert reader.get("/").text.count('class="item"') == len(press) - 2
+    assert reader.get("/?reprints=all").text.count('class="item"') == len(press)
