@@ -41,7 +41,7 @@ def _only_standard_input(jsonl: str) -> None:
 
 @app.command("extract")
 def extract(jsonl: _JSONL) -> None:
-    """{"id", "path" or "html", "url"?} a line -> {"id", "title", "text", "published_at", "author", "source", "language"}."""
+    """Pages to articles: {"id", "path" or "html"} a line -> {"id", "title", "text", "published_at", "author", ...}."""
     from yuqing.jsonlines import answer_lines
 
     _only_standard_input(jsonl)

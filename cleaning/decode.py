@@ -4,7 +4,7 @@ import codecs
 import re
 
 # Chinese pages declare the small sets and use the large one: GB18030 contains GB2312 and GBK, Big5-HKSCS contains Big5.
-_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "hz": "gb18030", "big5": "big5hkscs", "iso8859-1": "cp1252"}
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "iso8859-1": "cp1252"}
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _HEAD = 4096  # the HTML standard asks for the declaration within the first 1,024 bytes; comments push it further in practice
@@ -45,7 +45,7 @@ def _known(name: str) -> str | None:
 
 
 def repair(text: str) -> str:
-    """Undo UTF-8 that was read as Latin-1 or Windows-1252, where that is certain: the whole text turns back and is then Chinese."""
+    """Undo UTF-8 that was read as Latin-1 or Windows-1252, where that is certain: the whole text turns back."""
     suspicious = 3 * len(_MOJIBAKE.findall(text))
     if suspicious < 9 or suspicious < _MOJIBAKE_SHARE * len(text):
         return text

@@ -1,12 +1,13 @@
-"""The main text of a page: readability, trafilatura where that finds too little, then the lines that are not the article's own."""
+"""The main text of a page: by readability, by trafilatura where that finds too little; without what is not the article's."""
 
 import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import lxml.html
 from lxml.html import HtmlElement
+
+from cleaning.boilerplate import ends_article, is_boilerplate, without_editor
 
 # Under this many characters readability has usually picked a caption or a navigation bar. On labelled Chinese pages
 # the combination reaches a mean F1 of .905, readability alone .892.
@@ -15,11 +16,16 @@ FALLBACK_BELOW = 150
 # A block whose text is mostly links is navigation; a paragraph of an article with many names linked stays below this.
 LINK_SHARE = 0.6
 
-_BLOCKS = frozenset(
-    "address article aside blockquote body br center dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li "
-    "main nav ol p pre section table tbody td th thead tr ul".split()
-)
-_SILENT = frozenset("script style noscript template textarea select option button iframe object svg math head".split())
+# fmt: off
+_BLOCKS = frozenset((
+    "address", "article", "aside", "blockquote", "body", "br", "center", "dd", "div", "dl", "dt", "fieldset", "figcaption",
+    "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre",
+    "section", "table", "tbody", "td", "th", "thead", "tr", "ul",
+))
+_SILENT = frozenset((
+    "script", "style", "noscript", "template", "textarea", "select", "option", "button", "iframe", "object", "svg", "math", "head",
+))
+# fmt: on
 
 
 @dataclass
@@ -91,30 +97,6 @@ def _walk(root: HtmlElement) -> Iterator[tuple[str, HtmlElement]]:
     yield from lxml.etree.iterwalk(root, events=("start", "end"))
 
 
-# Lines that belong to the site, not to the article. Each pattern is anchored at a line's start and, where the words
-# could begin a sentence of the article, bounded in length.
-_NOT_THE_ARTICLE = re.compile(
-    r"""^[\s\[【(（<《>》·•■●◆▲*—-]*(?:
-      (?:责任?编辑?|责编|编辑|网络?编辑|值班编辑|美编|校对|审[核校]|编审|监制|值班主任|终审|来源|稿源|作者|记者|文章来源|原标题|原文链接|本文来源|发布时间|时间|日期|发表于|字体|字号|浏览次数|点击次?数?|阅读次?数?|人气|标签|关键[词字]|Tags?)\s*[:：/].{0,60}$
-    | (?:免责声明|版权声明|特别声明|郑重声明|声明|风险提示|版权所有|未经.{0,12}(?:授权|许可|允许).{0,30}(?:转载|使用|复制)|(?:转载|引用)请(?:注明|联系|保留))
-    | (?:本文|以上内容|文章|本站).{0,20}(?:仅代表作者|仅供参考|不代表本[网站]|不构成投资建议|系作者个人观点)
-    | (?:分享到|分享至|分享给|转发到|扫一扫|扫码|扫描二维码|长按|点击(?:图片|这里|进入|查看|关注|下载|上方|下方)|关注我们|微信扫|打开微信|下载.{0,8}(?:APP|客户端)|欢迎关注)
-    | (?:打印本?[页稿]|打印此|关闭窗口|【?关闭】?$|收藏本[页文]|加入收藏|我要(?:评论|纠错|投稿|分享)|发表评论|查看评论|网友评论|返回(?:首页|顶部|列表|目录)|回到顶部|举报|纠错)
-    | (?:上一[篇页条]|下一[篇页条]|上篇|下篇|\[?\d+\]?\s*(?:下一页|尾页))
-    | (?:当前位置|您(?:现在)?的?位置|首页\s*[>›»])
-    | (?:\(|（)?(?:责任?编辑|责编|编辑)[:：]
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
-# Headings under which other articles, or readers, have the word: everything after them goes, when little enough is
-# left.
-_END_OF_ARTICLE = re.compile(
-    r"^[\s\[【(（<《>·•■●◆▲*—-]*(?:相关(?:阅读|新闻|报道|文章|链接|专题|推荐|资讯|内容)|延伸阅读|推荐阅读|推荐新闻|热门(?:推荐|文章|新闻|评论)|猜你喜欢|更多(?:精彩|新闻|阅读)|"
-    r"精彩推荐|最新(?:评论|文章)|网友评论|全部评论|评论列表|相关评论|今日热点|大家都在看|往期(?:回顾|精彩))[\s\]】)）:：>》]*.{0,8}$"
-)
-_EDITORS_TAIL = re.compile(r"[\s(（\[【]*(?:责任?编辑|责编|网络?编辑|编辑)\s*[:：]\s*[^，。,；;]{1,16}[)）\]】]?\s*$")
-
-
 def tidy(blocks: list[Paragraph]) -> str:
     """Paragraphs one a line, without editors' lines, disclaimers, share prompts, navigation and what follows "related articles"."""
     lines: list[str] = []
@@ -124,15 +106,13 @@ def tidy(blocks: list[Paragraph]) -> str:
         text = block.text.strip()
         seen += len(text)
         # Some sites put "related" boxes into the middle: the rest goes only when the larger part has been read.
-        if _END_OF_ARTICLE.match(text):
+        if ends_article(text):
             if seen > total / 2:
                 break
             continue
-        if _NOT_THE_ARTICLE.match(text) or (
-            block.link_share > LINK_SHARE and not text.endswith(("。", "！", "？", "”"))
-        ):
+        if is_boilerplate(text) or (block.link_share > LINK_SHARE and not text.endswith(("。", "！", "？", "”"))):
             continue
-        text = _EDITORS_TAIL.sub("", text)
+        text = without_editor(text)
         if text:
             lines.append(text)
     return "\n".join(lines)

@@ -108,10 +108,9 @@ def run_plan(
     spark.dataSource.register(raw_batches(store, batches, tuning.maximum_record_bytes, tuning.rows_a_transfer))
 
     records = spark.read.format("raw_batches").load()
-    articles = records.mapInArrow(
-        partial(stage.clean_records, companies=companies, settings=tuning), from_arrow_schema(stage.CLEANED)
-    )
-    receipts = articles.mapInArrow(partial(stage.stage, destination=destination), from_arrow_schema(stage.RECEIPT))
+    # One function for both steps: a second Python worker and the way of all texts through the JVM are saved.
+    work = partial(stage.clean_and_stage, companies=companies, settings=tuning, destination=destination)
+    receipts = records.mapInArrow(work, from_arrow_schema(stage.RECEIPT))
     found = {row.batch: publish.Receipt(**row.asDict()) for row in receipts.collect()}
     # A batch without a line has no rows to carry a receipt; it is settled with nothing.
     return [found.get(batch, publish.Receipt(batch)) for batch in batches]
@@ -120,8 +119,8 @@ def run_plan(
 def clean_pending(
     settings: Settings,
     *,
-    before: Callable[[int], None] = lambda pending: None,
-    after: Callable[[int], None] = lambda settled: None,
+    before: Callable[[int], None] = lambda _: None,
+    after: Callable[[int], None] = lambda _: None,
 ) -> Summary:
     """Clean what is pending, round by round; Spark starts only when there is something. `before` and `after` report progress.
 

@@ -267,7 +267,7 @@ def read(
     hint_published_at: datetime | None = None,
     fetched_at: datetime | None = None,
 ) -> Metadata:
-    """All of a page's metadata; hints come from the listing that led to it. Raises ValueError for a page without elements."""
+    """All of a page's metadata; hints come from the listing that led to it. Raises ValueError for an empty page."""
     tree = parse(html)
     blocks = paragraphs(tree)
     return Metadata(

@@ -49,7 +49,8 @@ class Counts:
 _ARRIVED = """
 CREATE TEMP TABLE arrived ON COMMIT DROP AS
 SELECT staged.* FROM staged_articles staged
-JOIN unnest(CAST(:batches AS text[]), CAST(:partitions AS int[]), CAST(:attempts AS bigint[])) AS receipt (batch_key, partition, attempt)
+JOIN unnest(CAST(:batches AS text[]), CAST(:partitions AS int[]), CAST(:attempts AS bigint[]))
+    AS receipt (batch_key, partition, attempt)
 USING (batch_key, partition, attempt)
 WHERE run_id = :run_id
 """
@@ -72,16 +73,18 @@ FROM documents JOIN changed USING (doc_id)
 ON CONFLICT (doc_id, content_hash) DO UPDATE SET fetched_at = GREATEST(kept.fetched_at, EXCLUDED.fetched_at)
 """
 _DOCUMENTS = """
-INSERT INTO documents (doc_id, content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen, fetched_at, author,
-    source, language, segments, parent_url, group_id, batch_key, cleaning_version, search)
-SELECT doc_id, newest.content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen, fetched_at, author,
-    source, language, segments, parent_url, doc_id, newest.batch_key, cleaning_version, array_to_tsvector(terms)
+INSERT INTO documents (doc_id, content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen,
+    fetched_at, author, source, language, segments, parent_url, group_id, batch_key, cleaning_version, search)
+SELECT doc_id, newest.content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen,
+    fetched_at, author, source, language, segments, parent_url, doc_id, newest.batch_key, cleaning_version,
+    array_to_tsvector(terms)
 FROM newest JOIN changed USING (doc_id)
 ON CONFLICT (doc_id) DO UPDATE SET
-    content_hash = EXCLUDED.content_hash, kind = EXCLUDED.kind, site = EXCLUDED.site, url = EXCLUDED.url, title = EXCLUDED.title,
-    text = EXCLUDED.text, published_at = EXCLUDED.published_at, fetched_at = EXCLUDED.fetched_at, author = EXCLUDED.author,
-    source = EXCLUDED.source, language = EXCLUDED.language, segments = EXCLUDED.segments, parent_url = EXCLUDED.parent_url,
-    batch_key = EXCLUDED.batch_key, cleaning_version = EXCLUDED.cleaning_version, search = EXCLUDED.search
+    content_hash = EXCLUDED.content_hash, kind = EXCLUDED.kind, site = EXCLUDED.site, url = EXCLUDED.url,
+    title = EXCLUDED.title, text = EXCLUDED.text, published_at = EXCLUDED.published_at, fetched_at = EXCLUDED.fetched_at,
+    author = EXCLUDED.author, source = EXCLUDED.source, language = EXCLUDED.language, segments = EXCLUDED.segments,
+    parent_url = EXCLUDED.parent_url, batch_key = EXCLUDED.batch_key, cleaning_version = EXCLUDED.cleaning_version,
+    search = EXCLUDED.search
 """
 _SEEN = """
 UPDATE documents SET
@@ -111,7 +114,8 @@ UPDATE document_versions SET version = numbered.place FROM (
 WHERE document_versions.doc_id = numbered.doc_id AND document_versions.content_hash = numbered.content_hash
 """
 _NUMBER_CURRENT = """
-UPDATE documents SET version = 1 + (SELECT count(*) FROM document_versions WHERE document_versions.doc_id = documents.doc_id)
+UPDATE documents
+SET version = 1 + (SELECT count(*) FROM document_versions WHERE document_versions.doc_id = documents.doc_id)
 WHERE doc_id IN (SELECT doc_id FROM newest)
 """
 _FORGET_MENTIONS = "DELETE FROM mentions USING changed WHERE mentions.doc_id = changed.doc_id"
@@ -136,13 +140,15 @@ RETURNING doc_id
 _CARRIED = """
 CREATE TEMP TABLE carried ON COMMIT DROP AS
 SELECT DISTINCT ON (doc_id, item.sha256) doc_id, item.*
-FROM arrived CROSS JOIN jsonb_to_recordset(media) AS item (url text, sha256 text, s3_key text, content_type text, bytes bigint)
+FROM arrived CROSS JOIN jsonb_to_recordset(media)
+    AS item (url text, sha256 text, s3_key text, content_type text, bytes bigint)
 WHERE item.sha256 IS NOT NULL AND item.s3_key IS NOT NULL AND item.content_type ~ '^(audio|video)/'
 ORDER BY doc_id, item.sha256, item.url
 """
 _MEDIA = """
 INSERT INTO media (sha256, s3_key, content_type, bytes)
-SELECT DISTINCT ON (sha256) sha256, s3_key, content_type, COALESCE(bytes, 0) FROM carried ORDER BY sha256, s3_key, content_type
+SELECT DISTINCT ON (sha256) sha256, s3_key, content_type, COALESCE(bytes, 0) FROM carried
+ORDER BY sha256, s3_key, content_type
 ON CONFLICT (sha256) DO NOTHING
 RETURNING sha256
 """

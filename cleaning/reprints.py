@@ -137,7 +137,8 @@ def _regroup(connection: Connection, moved: list[str]) -> None:
     parameters = {"documents": [row.doc_id for row in rows], "groups": [row.root for row in rows]}
     left = connection.execute(
         text(
-            "WITH place AS (SELECT * FROM unnest(CAST(:documents AS text[]), CAST(:groups AS text[])) AS p (doc_id, root)), "
+            "WITH place AS ("
+            "SELECT * FROM unnest(CAST(:documents AS text[]), CAST(:groups AS text[])) AS p (doc_id, root)), "
             "before AS (SELECT doc_id, group_id FROM documents WHERE doc_id = ANY(:documents)), "
             "moved AS (UPDATE documents SET group_id = place.root FROM place "
             "WHERE documents.doc_id = place.doc_id AND group_id <> place.root RETURNING documents.doc_id) "

@@ -1,4 +1,4 @@
-"""Raw batches from S3 as a Spark data source: one partition a batch, read by boto3 on the executors, Arrow batches to the JVM."""
+"""Raw batches from S3 as a Spark data source: one partition a batch, read on the executors, in Arrow batches."""
 
 import gzip
 import io

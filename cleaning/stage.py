@@ -48,10 +48,13 @@ RECEIPT = pa.schema(
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
+# fmt: off
 _COLUMNS = (
-    "run_id batch_key partition attempt line doc_id content_hash kind site url canonical_url title text published_at fetched_at author "
-    "source language segments parent_url cleaning_version terms media mentions minhash bands"
-).split()
+    "run_id", "batch_key", "partition", "attempt", "line", "doc_id", "content_hash", "kind", "site", "url", "canonical_url",
+    "title", "text", "published_at", "fetched_at", "author", "source", "language", "segments", "parent_url",
+    "cleaning_version", "terms", "media", "mentions", "minhash", "bands",
+)
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def parquet_key(batch: str) -> str:
 def clean_records(
     batches: Iterator[pa.RecordBatch], *, companies: list[WatchedCompany], settings: CleaningSettings
 ) -> Iterator[pa.RecordBatch]:
-    """Lines of batches to articles with their signature and mentions; whatever is wrong with a line stays with that line."""
+    """Lines of batches to articles with their signature and mentions; what is wrong with a line stays with that line."""
     from cleaning.article import Unusable, clean
     from cleaning.duplicates import signature, to_bytes
     from yuqing.contracts import read_raw_document
@@ -130,7 +133,7 @@ def _can_be_stored(value: Any) -> bool:
 
 
 def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Iterator[pa.RecordBatch]:
-    """Write each batch's Parquet, quarantine and staging rows; yields a receipt a batch, which counts only if Spark commits it.
+    """Write each batch's Parquet, quarantine and staging rows; a receipt a batch, which counts only if Spark commits it.
 
     The objects have the same names and contents in every attempt; the rows are keyed by the attempt.
     """
@@ -148,7 +151,7 @@ def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Ite
         has_problem = pa.compute.is_valid(table.column("problem"))
         articles, problems = table.filter(pa.compute.invert(has_problem)), table.filter(has_problem)
         rows = articles.to_pylist()
-        _copy(rows, destination, key, partition, attempt)
+        copy_rows(rows, destination, key, partition, attempt)
         data = io.BytesIO()
         pq.write_table(articles.select(ARTICLE.names).cast(ARTICLE), data, compression="zstd")
         destination.store.put(parquet_key(key), data.getvalue(), content_type="application/vnd.apache.parquet")
@@ -167,12 +170,23 @@ def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Ite
         yield pa.RecordBatch.from_pylist([receipt], schema=RECEIPT)
 
 
+def clean_and_stage(
+    batches: Iterator[pa.RecordBatch],
+    *,
+    companies: list[WatchedCompany],
+    settings: CleaningSettings,
+    destination: Destination,
+) -> Iterator[pa.RecordBatch]:
+    """An executor's whole work: records in, receipts out."""
+    return stage(clean_records(batches, companies=companies, settings=settings), destination=destination)
+
+
 def _kept(row: dict[str, Any]) -> dict[str, Any]:
     record = (row["record"] or b"").decode("utf-8", "backslashreplace")
     return {"reason": row["problem"], "line": row["line"], "record": record}
 
 
-def _copy(rows: list[dict[str, Any]], destination: Destination, batch: str, partition: int, attempt: int) -> None:
+def copy_rows(rows: list[dict[str, Any]], destination: Destination, batch: str, partition: int, attempt: int) -> None:
     """COPY a batch's articles into the staging table under this attempt's key."""
     import psycopg
 
@@ -181,18 +195,18 @@ def _copy(rows: list[dict[str, Any]], destination: Destination, batch: str, part
 
     if not rows:
         return
-    with psycopg.connect(destination.database_url) as connection, connection.cursor() as cursor:
-        with cursor.copy(f"COPY staged_articles ({', '.join(_COLUMNS)}) FROM STDIN") as copy:
-            for row in rows:
-                staged = {
-                    **row,
-                    "run_id": destination.run_id,
-                    "batch_key": batch,
-                    "partition": partition,
-                    "attempt": attempt,
-                    "segments": json.dumps(row["segments"] or []),
-                    "media": json.dumps(row["media"] or [], ensure_ascii=False),
-                    "terms": bigrams(f"{row['title']}\n{row['text']}"),
-                    "bands": bands(from_bytes(row["minhash"])),
-                }
-                copy.write_row([staged[column] for column in _COLUMNS])
+    statement = f"COPY staged_articles ({', '.join(_COLUMNS)}) FROM STDIN"
+    with psycopg.connect(destination.database_url) as connection, connection.cursor().copy(statement) as copy:
+        for row in rows:
+            staged = {
+                **row,
+                "run_id": destination.run_id,
+                "batch_key": batch,
+                "partition": partition,
+                "attempt": attempt,
+                "segments": json.dumps(row["segments"] or []),
+                "media": json.dumps(row["media"] or [], ensure_ascii=False),
+                "terms": bigrams(f"{row['title']}\n{row['text']}"),
+                "bands": bands(from_bytes(row["minhash"])),
+            }
+            copy.write_row([staged[column] for column in _COLUMNS])

@@ -91,7 +91,8 @@ def company(database: Engine) -> Callable[..., int]:
         with database.begin() as connection:
             team = connection.execute(
                 text(
-                    "INSERT INTO teams (name) VALUES ('tests') ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING id"
+                    "INSERT INTO teams (name) VALUES ('tests') "
+                    "ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING id"
                 )
             ).scalar_one()
             return int(
