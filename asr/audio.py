@@ -34,6 +34,7 @@ CONTAINERS = (
     "wav",
     "webm",
 )
+_FULL_SCALE = 32768.0  # of 16-bit samples
 _QUIET_S = 0.2  # a pause between two words
 _SEARCH_S = 30.0  # of a window's end that is searched for such a pause; Whisper's own window
 
@@ -102,7 +103,8 @@ def decode(path: Path) -> Iterator[Samples]:
     with _open(path) as container:
         track = _track(container, path)
         track.thread_type = "AUTO"
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        # Integers: FFmpeg then scales the mix of many channels so that it does not clip.
+        resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
         decoded, damage = False, ""
         for packet in _packets(container, track):
             try:
@@ -130,7 +132,7 @@ def _packets(container: Any, track: Any) -> Iterator[Any]:
 
 def _resample(resampler: Any, frame: Any) -> Iterator[Samples]:
     for resampled in resampler.resample(frame):
-        yield resampled.to_ndarray().reshape(-1)
+        yield resampled.to_ndarray().reshape(-1).astype(np.float32) / _FULL_SCALE
 
 
 def windows(path: Path, seconds: float) -> Iterator[Window]:
@@ -155,7 +157,7 @@ def windows(path: Path, seconds: float) -> Iterator[Window]:
 
 
 def _quietest(samples: Samples) -> int:
-    """The middle of the quietest _QUIET_S within the last _SEARCH_S; at most half the samples are searched."""
+    """The middle of the quietest _QUIET_S within the last _SEARCH_S, at most half, of samples that last longer than two."""
     step = int(_QUIET_S * SAMPLE_RATE)
     count = max(1, min(int(_SEARCH_S * SAMPLE_RATE), len(samples) // 2) // step)
     tail = samples[len(samples) - count * step :].reshape(count, step)

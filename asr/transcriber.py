@@ -158,7 +158,9 @@ class Transcriber:
         for segment in segments:
             start, end = min(segment.start, length), min(segment.end, length)
             said = Segment(
-                start=round(window.start_s + start, 2), end=round(window.start_s + end, 2), text=segment.text.strip()
+                start=round(window.start_s + start, 2),
+                end=round(window.start_s + end, 2),
+                text=" ".join(segment.text.split()),
             )
             yield Heard(said, overlap(voices, start, end)), info.language
 
@@ -182,6 +184,8 @@ def overlap(voices: Sequence[tuple[float, float]], start: float, end: float) -> 
 
 def tidy(heard: Sequence[Heard]) -> list[Heard]:
     """Simplified characters and full-width punctuation; the script is judged over the whole transcript."""
+    if not heard:
+        return []
     lines = to_simplified("\n".join(item.segment.text for item in heard)).split("\n")
     return [
         Heard(item.segment.model_copy(update={"text": punctuate(line)}), item.voice_s)

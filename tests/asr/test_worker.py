@@ -1,0 +1,247 @@
+"""The worker on real S3, PostgreSQL and queue: killed, repeated, given bad recordings, cut off from its services."""
+
+import asyncio
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, insert, select, text
+
+from asr.documents import batch_key, find_transcript, pages_of
+from asr.transcriber import Options, Transcriber
+from asr.worker import Worker, WrongRecording, work
+from examples.newsroom.recordings import FOLDER, RECORDINGS
+from tests.asr.media import silence, write
+from yuqing import quarantine
+from yuqing.contracts import read_raw_document
+from yuqing.database.models import Document, DocumentMedia, Media, ReprintGroup, TranscriptRow
+from yuqing.identity import content_hash, doc_id
+from yuqing.jobs import TRANSCRIBE, Job, defer_in_transaction
+from yuqing.objects import ObjectStore, ObjectStoreAway
+from yuqing.settings import Settings
+
+pytestmark = pytest.mark.service
+
+SEEN = datetime(2026, 11, 22, 1, 30, tzinfo=UTC)
+SPEECH = (FOLDER / RECORDINGS[0].file).read_bytes()
+
+
+def add_page(
+    database: Engine, store: ObjectStore, data: bytes, url: str = "https://n.example/a", **changes: str
+) -> str:
+    """A cleaned page with a recording that waits for its transcript; returns the recording's sha256."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    key = f"media/{sha256[:2]}/{sha256}.mp3"
+    store.ensure_bucket()
+    store.put(key, data)
+    document = {
+        "doc_id": doc_id("page", url),
+        "content_hash": content_hash("正文"),
+        "kind": "page",
+        "site": "daily",
+        "url": url,
+        "canonical_url": url,
+        "title": "早间播报",
+        "text": "正文",
+        "first_seen": SEEN,
+        "fetched_at": SEEN,
+        "language": "zh",
+        "group_id": doc_id("page", url),
+        "batch_key": "raw/daily/2026/11/22/A.jsonl.gz",
+        "cleaning_version": "1",
+        "search": "",
+        **changes,
+    }
+    with database.begin() as connection:
+        connection.execute(
+            text("INSERT INTO media VALUES (:sha256, :key, 'audio/mpeg', :size) ON CONFLICT DO NOTHING"),
+            {"sha256": sha256, "key": key, "size": len(data)},
+        )
+        connection.execute(insert(ReprintGroup).values(group_id=document["group_id"], first_seen=SEEN))
+        connection.execute(insert(Document).values(document))
+        connection.execute(insert(DocumentMedia).values(doc_id=document["doc_id"], sha256=sha256, url=f"{url}.mp3"))
+    return sha256
+
+
+def defer(database: Engine, sha256: str) -> None:
+    with database.begin() as connection:
+        job = Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": sha256}, f"{TRANSCRIBE}:{sha256}")
+        assert defer_in_transaction(connection, [job]) == 1
+
+
+def statuses(database: Engine) -> list[str]:
+    with database.begin() as connection:
+        return list(connection.execute(text("SELECT status FROM procrastinate_jobs ORDER BY id")).scalars())
+
+
+def raw_objects(store: ObjectStore) -> dict[str, bytes]:
+    return {item.key: store.get(item.key) for item in store.list("raw/")}
+
+
+@pytest.fixture
+def make_worker(
+    settings: Settings, store: ObjectStore, database: Engine, transcriber: Transcriber
+) -> Callable[[], Worker]:
+    return lambda: Worker(settings, store, database, transcriber)
+
+
+def test_killed_worker_leaves_nothing_half_done(
+    environment: dict[str, str], database: Engine, store: ObjectStore, settings: Settings
+) -> None:
+    sha256 = add_page(database, store, SPEECH)
+    defer(database, sha256)
+    command = [sys.executable, "-m", "yuqing", "transcribe", "--json"]
+    everything = {**os.environ, **environment}
+    first = subprocess.Popen(command, env=everything, stdout=subprocess.DEVNULL)
+    while statuses(database) != ["doing"]:
+        assert first.poll() is None, "the worker ended before it took the job"
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    with database.begin() as connection:
+        assert connection.execute(select(TranscriptRow.media_sha256)).all() == [], "killed before it was done"
+    assert statuses(database) == ["doing"], "nobody has put the job back yet"
+
+    second = subprocess.run(command, env=everything, stdout=subprocess.PIPE, text=True, check=True)
+    assert json.loads(second.stdout) == {"transcribed": 1, "failed": 0}
+    assert statuses(database) == []
+    with database.begin() as connection:
+        (row,) = connection.execute(select(TranscriptRow.__table__)).all()
+        (page,) = pages_of(connection, sha256)
+        transcript = find_transcript(connection, sha256, Options.from_settings(settings.asr).digest)
+    assert transcript is not None
+    assert RECORDINGS[0].company in row.text
+    assert row.raw_key == batch_key(page, transcript), "the name is derived, not made up"
+    ((key, data),) = raw_objects(store).items()
+    assert key == row.raw_key
+    document = read_raw_document(gzip.decompress(data))
+    assert (document.body, document.parent_url) == (row.text, page.url)
+    assert document.media[0].sha256 == sha256
+
+    third = subprocess.run(command, env=everything, stdout=subprocess.PIPE, text=True, check=True)
+    assert json.loads(third.stdout) == {"transcribed": 0, "failed": 0}
+
+
+def test_run_twice_writes_once_and_mends_what_is_missing(
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+) -> None:
+    sha256 = add_page(database, store, SPEECH)
+    worker = make_worker()
+    (key,) = worker.transcribe(sha256)
+    before = raw_objects(store)
+    worker.store.delete(f"media/{sha256[:2]}/{sha256}.mp3")  # so that listening again would fail
+    assert worker.transcribe(sha256) == [key]
+    assert raw_objects(store) == before
+    store.delete(key)  # as if it had been killed between the row and the batch
+    assert worker.transcribe(sha256) == [key]
+    assert raw_objects(store) == before
+
+
+def test_each_page_gets_the_transcript_of_a_shared_recording(
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+) -> None:
+    sha256 = add_page(database, store, SPEECH)
+    (first,) = make_worker().transcribe(sha256)
+    add_page(database, store, SPEECH, "https://other.example/b", site="portal")
+    add_page(database, store, SPEECH, "https://n.example/own", kind="transcript")  # what cleaning made of the first
+    keys = make_worker().transcribe(sha256)
+    assert sorted(raw_objects(store)) == sorted(keys)
+    assert first in keys
+    assert len(keys) == 2
+    with database.begin() as connection:
+        assert len(connection.execute(select(TranscriptRow.media_sha256)).all()) == 1
+
+
+def test_silence_is_noted_and_brings_no_document(
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, tmp_path: Path
+) -> None:
+    sound = write(tmp_path / "a.mp3", silence(20), codec="libmp3lame").read_bytes()
+    sha256 = add_page(database, store, sound)
+    assert make_worker().transcribe(sha256) == []
+    assert raw_objects(store) == {}
+    with database.begin() as connection:
+        (row,) = connection.execute(select(TranscriptRow.__table__)).all()
+    assert (row.text, row.segments, row.raw_key) == ("", [], "")
+
+
+def test_bad_recording_goes_to_quarantine_at_once(
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+) -> None:
+    bad = add_page(database, store, b"<html>404</html>" * 50)
+    defer(database, bad)
+    counts = asyncio.run(work(make_worker(), follow=False))
+    assert (counts.succeeded, counts.failed) == (0, 1)
+    (item,) = store.list("quarantine/asr/")
+    (record,) = quarantine.read(store, item.key)
+    assert record["media_sha256"] == bad
+    assert "no audio or video" in record["reason"]
+    assert statuses(database) == ["failed"]
+
+
+def test_unexpected_failures_are_tried_three_times(
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = add_page(database, store, SPEECH)
+    defer(database, sha256)
+    tries = []
+
+    def out_of_memory(*_: object) -> None:
+        tries.append(1)
+        raise RuntimeError("out of memory")
+
+    worker = make_worker()
+    monkeypatch.setattr(worker.transcriber, "transcribe", out_of_memory)
+    counts = asyncio.run(work(worker, follow=False))
+    assert (counts.succeeded, counts.failed, len(tries)) == (0, 1, 3)
+    (item,) = store.list("quarantine/asr/")
+    assert quarantine.read(store, item.key)[0]["reason"] == "RuntimeError: out of memory"
+
+
+def test_object_with_other_bytes_or_gone_is_refused(
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+) -> None:
+    sha256 = add_page(database, store, SPEECH)
+    store.put(f"media/{sha256[:2]}/{sha256}.mp3", (FOLDER / RECORDINGS[1].file).read_bytes())
+    with pytest.raises(WrongRecording, match="holds other bytes"):
+        make_worker().transcribe(sha256)
+    store.delete(f"media/{sha256[:2]}/{sha256}.mp3")
+    with pytest.raises(WrongRecording, match="does not exist"):
+        make_worker().transcribe(sha256)
+    with pytest.raises(WrongRecording, match="no recording"):
+        make_worker().transcribe("0" * 64)
+    with database.begin() as connection:
+        assert connection.execute(select(Media.sha256)).scalars().all() == [sha256]
+        assert connection.execute(select(TranscriptRow.media_sha256)).all() == []
+
+
+def test_absent_s3_stops_the_worker_and_keeps_the_job(
+    make_worker: Callable[[], Worker], settings: Settings, database: Engine, store: ObjectStore
+) -> None:
+    sha256 = add_page(database, store, SPEECH)
+    defer(database, sha256)
+    worker = make_worker()
+    worker.store = ObjectStore(replace(store.endpoint, endpoint="http://127.0.0.1:9", attempts=1))
+    with pytest.raises(ObjectStoreAway, match=r"127\.0\.0\.1:9"):
+        asyncio.run(work(worker, follow=False))
+    assert statuses(database) == ["todo"], "it is not counted as failed"
+    assert list(store.list("quarantine/")) == []
+
+
+def test_absent_database_is_one_clear_error(environment: dict[str, str]) -> None:
+    broken = {**os.environ, **environment, "YUQING_DATABASE__URL": "postgresql://yuqing:secret@127.0.0.1:9/yuqing"}
+    done = subprocess.run(
+        [sys.executable, "-m", "yuqing", "transcribe"], env=broken, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "PostgreSQL does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
