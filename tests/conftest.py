@@ -61,7 +61,9 @@ def database_url(services: Services) -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(services: Services, database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+def environment(
+    services: Services, database_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> dict[str, str]:
     """`YUQING_*` variables that point a process at the test's own database and bucket prefix."""
     test = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[:40]
     return {

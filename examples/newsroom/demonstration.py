@@ -31,7 +31,7 @@ class StageFailed(YuqingError):
     """A stage of the demonstration ended with an error; the message has its last lines."""
 
 
-class _Interrupted(Exception):  # noqa: N818 - not an error
+class _Interrupted(Exception):
     """SIGTERM or Ctrl-C."""
 
 
