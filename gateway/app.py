@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 import yuqing
 from gateway import problems
-from gateway.api import analyze, companies, documents, health, media, verdicts
+from gateway.api import analyze, answers, companies, documents, health, media, verdicts
 from gateway.middleware import RequestContext
 from gateway.pages import document, overview, sign_in
 from gateway.pages.rendering import STATIC, Bounce, Elsewhere, redirect
@@ -63,6 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     for resource in (companies, documents, verdicts, media, analyze, health, sign_in, overview, document):
         app.include_router(resource.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    answers.describe_problems(app)
     problems.install(app)
     app.add_exception_handler(Elsewhere, _redirect)
     app.add_exception_handler(Bounce, _bounce)

@@ -88,6 +88,8 @@ def to_problem(error: Exception) -> Problem | None:
             )
             first = errors[0] if errors else {"location": "request", "reason": "not valid"}
             return Problem(422, "validation", f"{first['location']}: {first['reason']}", errors=errors)
+        case HTTPException() if error.status_code == 413:
+            return Problem(413, "body-too-large", str(error.detail))
         case HTTPException():
             detail = {404: "there is nothing at this address", 405: "this address does not take that method"}
             return Problem(

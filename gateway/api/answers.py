@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from gateway.problems import MEDIA_TYPE
@@ -41,3 +42,18 @@ _MEANINGS = {
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meaning, "content": {MEDIA_TYPE: _SCHEMA}} for status, meaning in _MEANINGS.items()
 }
+
+
+def describe_problems(app: FastAPI) -> None:
+    """Add the problem's schema to the OpenAPI document; FastAPI itself adds only schemas of application/json."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        if ProblemDocument.__name__ in document["components"]["schemas"]:
+            return document  # FastAPI keeps the document that it made
+        schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
+        document["components"]["schemas"] |= {**schema.pop("$defs"), ProblemDocument.__name__: schema}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -58,12 +58,14 @@ def press(database: Engine, key: str) -> dict[str, str]:
 @pytest.fixture
 def api(address: str, key: str) -> Iterator[httpx.Client]:
     """A client with the analyst's key."""
-    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as client:
+    with httpx.Client(
+        base_url=address, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=60
+    ) as client:
         yield client
 
 
 @pytest.fixture
 def anonymous(address: str) -> Iterator[httpx.Client]:
     """A client without a key."""
-    with httpx.Client(base_url=address, trust_env=False) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
         yield client

@@ -21,8 +21,8 @@ def test_request_ids_gzip_and_headers(api: httpx.Client, press: dict[str, str]) 
     assert answer.headers["x-request-id"] == "abc-123"
     assert answer.headers["content-encoding"] == "gzip"
     assert "access-control-allow-origin" not in answer.headers
-    other = api.get("/v1/documents", headers={"X-Request-ID": "a b\tc"})
-    assert other.headers["x-request-id"] != "a b\tc"
+    other = api.get("/v1/documents", headers={"X-Request-ID": "a b"})
+    assert other.headers["x-request-id"] != "a b"
     assert "access-control-allow-origin" not in api.options("/v1/documents", headers={"Origin": "https://a"}).headers
 
 
@@ -36,12 +36,12 @@ def test_unknown_addresses_and_methods(api: httpx.Client) -> None:
 
 def test_bodies_have_a_limit(address: str, api: httpx.Client) -> None:
     large = b'{"name": "' + b"x" * 2_000_000 + b'"}'
-    is_problem(api.post("/v1/companies", content=large), 413, "content-too-large")
+    is_problem(api.post("/v1/companies", content=large), 413, "body-too-large")
     chunks = (large[start : start + 65536] for start in range(0, len(large), 65536))
     is_problem(
         api.post("/v1/companies", content=chunks, headers={"Content-Type": "application/json"}),
         413,
-        "content-too-large",
+        "body-too-large",
     )
 
 
