@@ -228,6 +228,19 @@ def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
+def _save_adapter(model: Any, out: Path) -> None:
+    """PEFT's two files, the factors in bf16."""
+    import torch
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    factors = {
+        name: tensor.to(torch.bfloat16).contiguous() for name, tensor in get_peft_model_state_dict(model).items()
+    }
+    save_file(factors, out / "adapter_model.safetensors", metadata={"format": "pt"})
+    model.peft_config["default"].save_pretrained(out)
+
+
 @dataclass
 class _Run:
     """All that the workers share: made before they fork, so that the frozen weights exist once in memory."""
@@ -373,6 +386,8 @@ def train(
         report(f"going on from step {run.step} of {len(batches)}")
     wrapped.train()
     _run_workers(run)
+    # Saved before the evaluation, which takes minutes: what was learnt is not lost with it.
+    _save_adapter(wrapped, out)
     wrapped.eval()
     card: dict[str, Any] = {
         "config": asdict(config),
@@ -384,6 +399,5 @@ def train(
         "dev": evaluate(wrapped.get_base_model(), tokenizer, dev) if dev else None,
     }
     report(f"dev {card['dev']}")
-    wrapped.to(torch.bfloat16).save_pretrained(out)
     (out / "run.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return card

@@ -156,6 +156,8 @@ async def work(settings: Settings, *, follow: bool) -> dict[str, int]:
             advance()
 
         try:
+            async with pool.connect():  # the queue's own pool would wait half a minute before it gives up
+                pass
             await stack.enter_async_context(app.open_async())
             bar_task = bar.add_task("analyse", total=await _waiting(app))
             advance = lambda: bar.advance(bar_task)  # noqa: E731

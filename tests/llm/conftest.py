@@ -30,7 +30,13 @@ class Server:
 
 @pytest.fixture(scope="session")
 def llm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """vLLM with the shipped adapter merged into the base, as `yuqing up` starts it."""
+    """vLLM with the shipped adapter merged into the base, as `yuqing up` starts it.
+
+    TEST_LLM_URL and TEST_LLM_KEY name one that runs already, which saves the minute of its start.
+    """
+    if "TEST_LLM_URL" in os.environ:
+        yield Server({"YUQING_LLM__URL": os.environ["TEST_LLM_URL"], "YUQING_LLM__API_KEY": os.environ["TEST_LLM_KEY"]})
+        return
     port = ports.choose(28001)
     log = tmp_path_factory.mktemp("llm") / "vllm.log"
     command = [sys.executable, "-m", "yuqing", "llm", "serve", "--port", str(port)]
