@@ -21,6 +21,7 @@ _BYTE_ORDER_MARKS = (
 _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _IN_PAGE = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _IN_XML = re.compile(rb"^\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
+_BEYOND_LETTERS = re.compile("[\u0800-\ufffc\ufffe-\U0010ffff]")
 _BROKEN_UTF8 = 0.1  # share of its non-ASCII characters that UTF-8 may lose; Chinese in GB18030 loses more than half
 _HEAD = 4096  # bytes searched for a declaration; the HTML standard asks pages to have it in the first 1,024
 
@@ -42,7 +43,7 @@ def decode(body: bytes, content_type: str = "", charset: str | None = None) -> t
     text = body.decode("utf-8", "replace")
     lost = text.count("\ufffd")
     # Letters below U+0800 alone prove nothing: a few Chinese words in GB18030 (联通) are such letters in UTF-8.
-    if lost <= _BROKEN_UTF8 * _not_ascii(text) and (text.isascii() or max(text.replace("\ufffd", "")) >= "\u0800"):
+    if text.isascii() or (_BEYOND_LETTERS.search(text) and (not lost or lost <= _BROKEN_UTF8 * _not_ascii(text))):
         return text, "utf-8"
     head = body[:_HEAD]
     declared = [_IN_HEADER.search(content_type), *(pattern.search(head) for pattern in (_IN_XML, _IN_PAGE))]

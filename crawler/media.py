@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from yuqing.errors import YuqingError
 
 MAX_PER_PAGE = 10
 # Looked for first: parsing every page to find that most have no recording would double the cost of a page.
-_HINT = re.compile(r"<audio\b|<video\b|og:(?:audio|video)", re.IGNORECASE)
+_HINTS = ("<audio", "<video", "og:audio", "og:video")
 _SOURCES = (
     "//audio/@src | //video/@src | //audio//source/@src | //video//source/@src"
     " | //meta[@property='og:audio' or @property='og:audio:url' or @property='og:audio:secure_url'"
@@ -43,7 +42,8 @@ class NoRecording(ValueError):
 
 def find_media(html: str, base_url: str) -> list[str]:
     """Addresses of the recordings that a page names, in its order, at most MAX_PER_PAGE."""
-    if not _HINT.search(html):
+    folded = html.lower()
+    if not any(hint in folded for hint in _HINTS):
         return []
     found = (join(base_url, link) for link in Selector(html).xpath(_SOURCES).getall() if link.strip())
     return list(dict.fromkeys(url for url in found if url))[:MAX_PER_PAGE]
