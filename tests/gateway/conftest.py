@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +14,10 @@ from sqlalchemy import Engine
 
 from gateway.app import create_app
 from tests.gateway import rows
+from yuqing.objects import ObjectStore
 from yuqing.settings import Settings
+
+RECORDING = Path(__file__).parents[2] / "examples" / "newsroom" / "recordings" / "morning-bulletin.mp3"
 
 
 @contextmanager
@@ -49,10 +53,13 @@ def key(database: Engine) -> str:
 
 
 @pytest.fixture
-def press(database: Engine, key: str) -> dict[str, str]:
-    """The made-up press of the team 公关部: name -> doc_id."""
+def press(database: Engine, key: str, store: ObjectStore) -> dict[str, str]:
+    """The made-up press of the team 公关部, with its recording: name -> doc_id."""
     with database.begin() as connection:
-        return rows.add_press(connection)
+        ids = rows.add_press(connection, RECORDING.read_bytes())
+        s3_key, content_type = connection.exec_driver_sql("SELECT s3_key, content_type FROM media").one()
+    store.put_file(s3_key, RECORDING, content_type=content_type)
+    return ids
 
 
 @pytest.fixture

@@ -255,7 +255,7 @@ def speech_segments(spoken: str) -> tuple[dict[str, Any], ...]:
     return tuple(segments)
 
 
-def add_press(connection: Connection, recording: bytes = b"", team: str = "公关部") -> dict[str, str]:
+def add_press(connection: Connection, recording: bytes, team: str = "公关部") -> dict[str, str]:
     """Five companies of a team that exists; stories with verdicts, a reprint group, a recording. Name -> doc_id."""
     for name, (aliases, exclude_words) in COMPANIES.items():
         add_company(connection, team, name, aliases, exclude_words)
@@ -351,7 +351,7 @@ def add_press(connection: Connection, recording: bytes = b"", team: str = "公�
             verdicts={"青禾乳业": Judgement("neutral", (), confidence=0.52, grounded=False)},
         ),
     )
-    media = add_media(connection, recording or b"no sound at all")
+    media = add_media(connection, recording)
     spoken = normalise(SPEECH).text
     ids["speech"] = add_story(
         connection,

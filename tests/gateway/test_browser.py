@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from selenium import webdriver
@@ -13,11 +12,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from sqlalchemy import Engine
 
 from tests.gateway import rows
-from yuqing.objects import ObjectStore
 
 pytestmark = pytest.mark.service
-
-RECORDING = Path(__file__).parents[2] / "examples" / "newsroom" / "recordings" / "morning-bulletin.mp3"
 
 
 @pytest.fixture
@@ -64,12 +60,8 @@ def in_view(browser: webdriver.Chrome, css: str) -> bool:
 
 
 def test_a_reader_signs_in_filters_opens_a_document_and_checks_the_evidence(
-    browser: webdriver.Chrome, address: str, key: str, database: Engine, store: ObjectStore
+    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
 ) -> None:
-    with database.begin() as connection:
-        ids = rows.add_press(connection, RECORDING.read_bytes())
-        key_, content_type = connection.exec_driver_sql("SELECT s3_key, content_type FROM media").one()
-    store.put_file(key_, RECORDING, content_type=content_type)
     sign_in(browser, address, key)
     assert len(browser.find_elements(By.CSS_SELECTOR, ".company-name")) == 5
 
@@ -89,7 +81,7 @@ def test_a_reader_signs_in_filters_opens_a_document_and_checks_the_evidence(
     search.send_keys("召回")
     search.submit()
     wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, "mark.hit"))
-    browser.find_element(By.CSS_SELECTOR, f'a[href="/documents/{ids["recall"]}"]').click()
+    browser.find_element(By.CSS_SELECTOR, f'a[href="/documents/{press["recall"]}"]').click()
     wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".verdict"))
 
     quote = browser.find_elements(By.CSS_SELECTOR, ".verdict.is-negative .quotes a")[1]
@@ -102,7 +94,7 @@ def test_a_reader_signs_in_filters_opens_a_document_and_checks_the_evidence(
     assert browser.find_element(By.CSS_SELECTOR, ".back a").get_attribute("href").endswith("q=%E5%8F%AC%E5%9B%9E")
 
     # The recording plays from the sentence.
-    browser.get(f"{address}/documents/{ids['speech']}")
+    browser.get(f"{address}/documents/{press['speech']}")
     wait(browser).until(lambda b: b.execute_script("return document.querySelector('audio').readyState") >= 1)
     link = browser.find_elements(By.CSS_SELECTOR, ".text a[data-second]")[2]
     second = float(link.get_attribute("data-second") or 0)
@@ -112,7 +104,7 @@ def test_a_reader_signs_in_filters_opens_a_document_and_checks_the_evidence(
     while browser.execute_script("return document.querySelector('audio').currentTime") < second:
         assert time.monotonic() < deadline, "the player did not jump"
         time.sleep(0.1)
-    assert browser.current_url.endswith(ids["speech"])
+    assert browser.current_url.endswith(press["speech"])
     assert complaints(browser) == []
 
 
