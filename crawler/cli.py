@@ -50,7 +50,10 @@ def crawl_command(
     max_pages: Annotated[int | None, typer.Option(min=0, help="At most so many new articles a site.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Totals as one JSON object on standard output.")] = False,
 ) -> None:
-    """Bring new articles and recordings of the sites to S3; what is known is not fetched again."""
+    """Bring new articles and recordings of the sites to S3; what is known is not fetched again.
+
+    Pages that fail are listed and tried again by the next crawl; the exit status is 1 when a site could not be read at all.
+    """
     settings = get_settings()
     sites = choose(names or [], every, known_sites(settings))
     telemetry.configure(settings.telemetry, stage="crawler")
@@ -69,6 +72,8 @@ def crawl_command(
         typer.echo(json.dumps(totals(reports), ensure_ascii=False))
     else:
         _print_table(reports)
+    if any(report.failed for report in reports):
+        raise typer.Exit(1)
 
 
 def totals(reports: Sequence[CrawlReport]) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class CrawlReport:
         if len(self.errors) < MAX_ERRORS:
             self.errors.append({"url": url, "reason": reason})
 
+    @property
+    def failed(self) -> bool:
+        """Whether nothing at all could be read of the site."""
+        return self.error_count > 0 and 200 not in self.by_status
+
     def as_json(self) -> dict[str, Any]:
         """The report as JSON-ready values."""
         values = asdict(self)

@@ -212,7 +212,7 @@ def test_recordings(crawl: Crawl, web: WebServer) -> None:
 def test_private_addresses_are_refused(crawl: Crawl, web: WebServer) -> None:
     web.hub(["/a/1"])
     crawl.define(web.site(allow_private_addresses=False))
-    totals = crawl.run()
+    totals = crawl.run(status=1)
     assert not web.asked
     assert totals["sites"][0]["refused_addresses"] == 1
     assert "127.0.0.1" in totals["sites"][0]["errors"][0]["reason"]
