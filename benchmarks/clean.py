@@ -48,7 +48,7 @@ def record(number: int) -> dict[str, Any]:
     body = news(generator.randrange(number)) + "<p>据新华社电。</p>" if reprint else news(number)
     links = "".join(f"<li><a href='/{n}'>栏目导航链接{n}</a></li>" for n in range(60))
     html = (
-        f"<html><head><title>第{number}号新闻标题_每日网</title></head><body><ul class='nav'>{links}</ul><h1>第{number}号新闻标题</h1>"
+        f"<html><head><title>第{number}号新闻_每日网</title></head><body><ul class='nav'>{links}</ul><h1>第{number}号新闻</h1>"
         f"<p class='info'>2024年05月31日 15:20 来源：每日网</p><div class='article'>{body}</div>"
         f"<ul class='related'>{links}</ul><div class='footer'>版权所有</div></body></html>"
     )

@@ -14,6 +14,8 @@ from yuqing.text.normalise import normalise
 # Goes into every article's lineage; raise it when a step changes what comes out.
 CLEANING_VERSION = "1"
 
+_LINES_BEFORE_TEXT = 5  # further down a line that equals the title is a heading of the article
+
 
 class Unusable(YuqingError):
     """A document that cannot become an article; the message is the reason that quarantine keeps."""
@@ -106,6 +108,8 @@ def one_line(text: str) -> str:
 
 
 def without_title(text: str, title: str) -> str:
-    """Many pages repeat the title above the text; it is stored once."""
-    first, _, rest = text.partition("\n")
-    return rest if rest and first.strip() == title else text
+    """What follows the title, where a page repeats it above the text (with the site's path before it, at times)."""
+    lines = text.split("\n")
+    if title and title in lines[:_LINES_BEFORE_TEXT]:
+        return "\n".join(lines[lines.index(title) + 1 :]) or text
+    return text

@@ -33,6 +33,11 @@ _NOT_THE_ARTICLE = re.compile(
     f"(?:{_WHOLE})$)",
     re.IGNORECASE,
 )
+_DATE = r"\d{2,4}\s*[-/.年]\s*\d{1,2}(?:\s*[-/.月]\s*\d{1,2}\s*日?)?(?:\s*\d{1,2}[:：]\d{2}(?:[:：]\d{2})?)?"
+# "2011年06月08日 09:15 来源：江城晚报 作者：陈立新", or a date alone.
+_DATELINE = re.compile(
+    f"(?=.{{0,100}}$).*{_DATE}.*(?:来源|作者|记者|责编|编辑|浏览|阅读|点击|字[体号]|评论)\\s*[:：(（]|{_OPENING}{_DATE}\\s*$"
+)
 _END = re.compile(
     f"{_OPENING}(?:相关(?:阅读|新闻|报道|文章|链接|专题|推荐|资讯|内容)|延伸阅读|推荐(?:阅读|新闻)|热门(?:推荐|文章|新闻|评论)|猜你喜欢|"
     "更多(?:精彩|新闻|阅读)|精彩推荐|最新(?:评论|文章)|(?:网友|全部|相关)评论|评论列表|今日热点|大家都在看|往期(?:回顾|精彩))"
@@ -43,7 +48,7 @@ _EDITOR_AT_END = re.compile(r"[\s(（\[【]*(?:责任?编辑|责编|网络?编�
 
 def is_boilerplate(line: str) -> bool:
     """Whether a line is the site's own."""
-    return _NOT_THE_ARTICLE.match(line) is not None
+    return _NOT_THE_ARTICLE.match(line) is not None or _DATELINE.match(line) is not None
 
 
 def ends_article(line: str) -> bool:

@@ -1,6 +1,7 @@
 """The main text of a page: by readability, by trafilatura where that finds too little; without what is not the article's."""
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ FALLBACK_BELOW = 150
 
 # A block whose text is mostly links is navigation; a paragraph of an article with many names linked stays below this.
 LINK_SHARE = 0.6
+
+_SENTENCE = re.compile("[，。！？；,.!?;]")
 
 # fmt: off
 _BLOCKS = frozenset((
@@ -173,5 +176,10 @@ def main_text(html: str) -> str:
     for fallback in (_by_trafilatura, _by_density):
         if len(text) >= FALLBACK_BELOW:
             break
-        text = max(text, fallback(html), key=len)
+        text = max(text, fallback(html), key=_worth)
     return text
+
+
+def _worth(text: str) -> tuple[bool, int]:
+    """What decides between two extractions: how much more of it is sentences than headings and links, in characters."""
+    return bool(text), sum(len(line) if _SENTENCE.search(line) else -len(line) for line in text.split("\n"))

@@ -9,6 +9,7 @@ from typing import Any
 from lxml.html import HtmlElement
 
 from cleaning.extract import Paragraph, paragraphs, parse
+from yuqing.text.normalise import to_simplified
 
 # Chinese pages state local time without a zone; China has had one zone and no summer time since 1992.
 CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
@@ -182,7 +183,9 @@ def title(tree: HtmlElement, hint: str | None) -> str:
     known = _comparable(page)
     for candidate in candidates:
         short = _without_site(candidate)
-        if 4 <= len(short) <= _MAXIMUM_TITLE and _comparable(short) in known:
+        found = known.find(_comparable(short))
+        # A heading such as 新闻 may stand anywhere in <title>; a short one counts only at its start.
+        if short and len(short) <= _MAXIMUM_TITLE and (found == 0 or (found > 0 and len(short) >= 4)):
             return short
     if page:
         return _without_site(page)[:_MAXIMUM_TITLE]
@@ -198,23 +201,37 @@ def _without_site(text: str) -> str:
     return parts[0].strip() if len(parts[0]) >= len(longest) / 2 else longest.strip()
 
 
-_NAME = r"(?:[\u4e00-\u9fff·]{2,4}|[A-Za-z][\w.&·]*(?: [A-Z][\w.]*){0,2}|[\w\u4e00-\u9fff&·]{2,12})"
-_AUTHOR = re.compile(
-    rf"(?:(?<![\u4e00-\u9fff])(?:作\s*者|撰文|撰稿|文)\s*[:：/]\s*|(?:本报|本刊|本网|特约|实习|见习|首席)?记者\s*[:：]?\s*|发表[者人]\s*[:：]\s*|"
-    rf"(?:楼主|博主|通讯员)\s*[:：]\s*)(?P<names>{_NAME}(?:[ 、，,;；]+{_NAME}){{0,3}})"
+# A label with a colon or a slash announces a name of any form; 记者 also stands directly before a Chinese name.
+_STOP = r"\s,，、;；|｜:：()（）\[\]【】<>《》/／"
+_LABELLED = (
+    r"(?<![\u4e00-\u9fff])(?:{})\s*[:：/／]\s*(?P<names>[^{stop}]{{2,20}}(?:[ 、，,　]+[^{stop}]{{2,20}}){{0,3}})"
 )
+_BYLINES = (
+    re.compile(_LABELLED.format("作\\s*者|撰文|撰稿|文", stop=_STOP)),
+    re.compile(
+        r"(?:记者|通讯员)\s*[:：]?\s*(?P<names>[\u4e00-\u9fff·]{2,4}"
+        r"(?:[ 、，,　]+(?:通讯员|实习生|记者)?[ 　]*[\u4e00-\u9fff·]{2,4}){0,3})(?=[" + _STOP + r"]|$)"
+    ),
+    re.compile(_LABELLED.format("楼主|博主|发表[者人]?|发布[者人]", stop=_STOP)),
+    re.compile(_LABELLED.format("责任?编辑|责编|编辑", stop=_STOP)),
+)
+_ROLES = re.compile(r"^(?:通讯员|实习生|实习记者|本报记者|记者|见习记者)$")
 _NOT_A_NAME = re.compile(
-    r"^(?:来源|编辑|责编|发布|日期|时间|浏览|阅读|点击|评论|字体|字号|关注|收藏|分享|佚名|匿名|未知|不详|admin|管理员|本站|原创|网络|转载|获悉|了解|采访|发现|从|在|了|昨|今|近|日前|问|看到|来到|注意|提问|查询|走访|联系|报道|团|站|会)"
+    r"来源|编辑|责编|发布|日期|时间|浏览|阅读|点击|评论|字体|字号|关注|收藏|分享|佚名|匿名|未知|不详|^admin|管理员|本站|原创|网络|转载|获悉|"
+    r"了解|采访|发现|看到|来到|注意|提问|查询|走访|联系|报道|科技|公司|^(?:从|在|昨|今|近|日前|问|团|站|会)|\d{4}|=",
+    re.IGNORECASE,
 )
+_MAXIMUM_FURTHER_NAME = 4  # after the first name only plain Chinese names: what follows may be a label or the medium
 _SOURCE = re.compile(
     r"(?:文章|信息|新闻|稿件|本文|消息)?(?:来\s*源|稿\s*源|转自|出处)\s*(?:于|自)?\s*[:：]\s*[《「]?(?P<source>[^\s|｜,，。;；)）》」\[\]【】:：]{2,20})"
 )
 _NEXT_LABEL = re.compile(r"(?:作者|编辑|责编|记者|责任编辑|时间|日期|发布|浏览|点击|阅读|字号|评论|\d{4}[-年/]).*$")
 _ATTRIBUTION_CHARACTERS = 120  # a line that names author and source is short; longer ones are prose
+_EDGE_CHARACTERS = 40
 
 
 def author(tree: HtmlElement, blocks: list[Paragraph], hint: str | None) -> str | None:
-    """The people who wrote it, joined by "、"; editors are not authors. None when nobody is named."""
+    """The people who wrote it, joined by "、"; the editor when only an editor is named; None when nobody is."""
     if hint and (names := _names(hint)):
         return names
     for item in _linked_data(tree):
@@ -223,25 +240,29 @@ def author(tree: HtmlElement, blocks: list[Paragraph], hint: str | None) -> str 
         named = [str(p.get("name")) if isinstance(p, dict) else p for p in people if p]
         if names := _names("、".join(name for name in named if isinstance(name, str))):
             return names
-    for value in _content(tree, ("author", "article:author")):
-        if names := _names(value):
-            return names
-    for block in blocks:
-        if len(block.text) > _ATTRIBUTION_CHARACTERS:
-            continue
-        for match in _AUTHOR.finditer(block.text):
-            if names := _names(match["names"]):
-                return names
-    return None
+    lines = [_attribution(block.text) for block in blocks]
+    for pattern in _BYLINES:
+        for line in lines:
+            for match in pattern.finditer(line):
+                if names := _names(match["names"]):
+                    return names
+    return next((names for value in _content(tree, ("author", "article:author")) if (names := _names(value))), None)
+
+
+def _attribution(text: str) -> str:
+    """Where names stand: all of a short line, the beginning and the end of a long one (本报讯（记者 …） … （编辑：…）)."""
+    line = to_simplified(text)
+    if len(line) <= _ATTRIBUTION_CHARACTERS:
+        return line
+    return f"{line[:_EDGE_CHARACTERS]} {line[-_EDGE_CHARACTERS:]}"
 
 
 def _names(text: str) -> str | None:
-    names = [
-        name for part in re.split(r"[\s、，,;；/]+", text.strip()) if (name := _NEXT_LABEL.sub("", part).strip(":："))
-    ]
     kept: list[str] = []
-    for name in names:
-        if _NOT_A_NAME.match(name) or not 2 <= len(name) <= 20:
+    for name in re.split(r"[\s、，,;；/／]+", text.strip()):
+        if _ROLES.match(name):
+            continue
+        if not 2 <= len(name) <= (_MAXIMUM_FURTHER_NAME if kept else 20) or _NOT_A_NAME.search(name):
             break
         kept.append(name)
     return "、".join(dict.fromkeys(kept)) or None
@@ -250,7 +271,7 @@ def _names(text: str) -> str | None:
 def source(tree: HtmlElement, blocks: list[Paragraph]) -> str | None:
     """The medium that the article says it comes from (来源), which is a reprint's origin."""
     for block in blocks:
-        if len(block.text) <= _ATTRIBUTION_CHARACTERS and (match := _SOURCE.search(block.text)):
+        if len(block.text) <= _ATTRIBUTION_CHARACTERS and (match := _SOURCE.search(to_simplified(block.text))):
             name = _NEXT_LABEL.sub("", match["source"]).strip("-—_·")
             if len(name) >= 2:
                 return name

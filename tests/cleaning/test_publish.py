@@ -68,7 +68,9 @@ def snapshot(database: Engine) -> dict[str, list[tuple[Any, ...]]]:
 
 def clear(database: Engine) -> None:
     with database.begin() as connection:
-        connection.execute(text("TRUNCATE documents, reprint_groups, ledger, media, staged_articles, procrastinate_jobs CASCADE"))
+        connection.execute(
+            text("TRUNCATE documents, reprint_groups, ledger, media, staged_articles, procrastinate_jobs CASCADE")
+        )
 
 
 def test_any_order_gives_the_same_tables(
@@ -115,14 +117,18 @@ def test_a_page_that_did_not_change_is_not_analysed_again(
     with database.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM procrastinate_jobs")).scalar_one() == 1
     counts = publish(
-        database, settings, [stage_batch("01C", [raw(1, page("更正", text_of), fetched_at=later.replace("T08", "T09"))])]
+        database,
+        settings,
+        [stage_batch("01C", [raw(1, page("更正", text_of), fetched_at=later.replace("T08", "T09"))])],
     )
     assert [(count.new, count.changed) for count in counts.values()] == [(0, 1)]
     with database.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM procrastinate_jobs")).scalar_one() == 2
 
 
-def test_only_committed_attempts_count(settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]) -> None:
+def test_only_committed_attempts_count(
+    settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]
+) -> None:
     records = [raw(1, page("甲", article_text(1))), raw(2, page("乙", article_text(2)))]
     stage_batch("01A", records[:1], attempt=7)
     receipt = stage_batch("01A", records, attempt=8)
@@ -144,7 +150,9 @@ def test_two_drivers_at_once(settings: Settings, database: Engine, stage_batch: 
     assert snapshot(database) == alone
 
 
-def test_lost_staging_rows_are_noticed(settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]) -> None:
+def test_lost_staging_rows_are_noticed(
+    settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]
+) -> None:
     receipt = stage_batch("01A", [raw(1, page("甲", article_text(1)))])
     with database.begin() as connection:
         connection.execute(text("TRUNCATE staged_articles"))

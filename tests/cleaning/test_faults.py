@@ -1,0 +1,191 @@
+"""What goes wrong: broken batches, services that are away, kill -9 in the middle."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from cleaning.job import clean_pending
+from tests.cleaning.conftest import WriteBatch, article_text, page, raw
+from yuqing import quarantine
+from yuqing.database.session import DatabaseAway
+from yuqing.objects import ObjectStore, ObjectStoreAway
+from yuqing.settings import Settings, load_settings
+
+pytestmark = pytest.mark.service
+
+
+def write_batches(write_batch: WriteBatch, batches: int) -> None:
+    for batch in range(batches):
+        numbers = range(batch * 5, batch * 5 + 5)
+        records: list[Any] = [raw(n, page(f"苹果消息{n}", article_text(n % 17))) for n in numbers]
+        write_batch(f"01{batch:03}", [*records, b"{broken"])
+
+
+def snapshot(database: Engine, store: ObjectStore) -> dict[str, Any]:
+    """Keys, counts and content hashes: what a run must leave behind however often it was killed."""
+    statements = {
+        "documents": "SELECT doc_id, content_hash, version, group_id, batch_key, first_seen FROM documents ORDER BY 1",
+        "signatures": "SELECT doc_id, parent_id, similarity FROM signatures ORDER BY 1",
+        "mentions": "SELECT doc_id, company_id, spans::text FROM mentions ORDER BY 1, 2",
+        "ledger": "SELECT stage, batch_key, state, counts::text, error FROM ledger ORDER BY 1, 2",
+        "jobs": "SELECT task_name, args::text FROM procrastinate_jobs ORDER BY 1, 2",
+        "staged": "SELECT count(*) FROM staged_articles",
+    }
+    with database.connect() as connection:
+        tables = {name: [tuple(row) for row in connection.execute(text(sql))] for name, sql in statements.items()}
+    objects = {
+        item.key: hashlib.sha256(store.get(item.key)).hexdigest()
+        for prefix in ("clean/", "quarantine/")
+        for item in store.list(prefix)
+    }
+    return {**tables, "objects": objects}
+
+
+def forget(database: Engine, store: ObjectStore) -> None:
+    """Back to the state before the first run; the raw batches stay."""
+    with database.begin() as connection:
+        connection.execute(
+            text("TRUNCATE documents, reprint_groups, ledger, media, staged_articles, procrastinate_jobs CASCADE")
+        )
+    for prefix in ("clean/", "quarantine/"):
+        for item in list(store.list(prefix)):
+            store.delete(item.key)
+
+
+def start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "yuqing", "clean", "--json"]
+    return subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.PIPE, start_new_session=True)
+
+
+def kill_when(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> None:
+    """kill -9 of the driver as soon as the condition holds; its Java and Python children end by themselves."""
+    deadline = time.monotonic() + 240
+    while process.poll() is None and not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+
+
+def count(database: Engine, table: str) -> int:
+    with database.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+def test_kill_in_the_middle_changes_nothing(
+    settings: Settings,
+    environment: dict[str, str],
+    store: ObjectStore,
+    database: Engine,
+    write_batch: WriteBatch,
+    company: Callable[..., int],
+) -> None:
+    company("苹果公司", ["苹果"])
+    write_batches(write_batch, 8)
+    clean_pending(settings)
+    undisturbed = snapshot(database, store)
+    assert len(undisturbed["documents"]) == 40
+    forget(database, store)
+
+    process = start(environment)
+    kill_when(process, lambda: count(database, "staged_articles") > 0)
+    assert process.returncode == -signal.SIGKILL
+    assert count(database, "ledger") == 0  # it was in the middle
+    clean_pending(settings)
+    assert snapshot(database, store) == undisturbed
+
+
+@pytest.mark.slow
+def test_kill_at_any_time_changes_nothing(
+    settings: Settings,
+    environment: dict[str, str],
+    store: ObjectStore,
+    database: Engine,
+    write_batch: WriteBatch,
+    company: Callable[..., int],
+) -> None:
+    company("苹果公司", ["苹果"])
+    write_batches(write_batch, 8)
+    # Small rounds, so that kills fall between merges too.
+    environment = {**environment, "YUQING_CLEANING__BATCHES_A_ROUND": "2"}
+    started = time.monotonic()
+    process = start(environment)
+    assert process.wait(240) == 0
+    takes = time.monotonic() - started
+    undisturbed = snapshot(database, store)
+    forget(database, store)
+    generator = random.Random(7)
+    for _ in range(6):
+        process = start(environment)
+        moment = time.monotonic() + generator.uniform(0.2, 1) * takes
+        kill_when(process, lambda moment=moment: time.monotonic() > moment)  # type: ignore[misc]
+    process = start(environment)
+    assert process.wait(240) == 0
+    assert snapshot(database, store) == undisturbed
+
+
+def test_broken_batches_are_settled_with_their_reason(
+    settings: Settings, store: ObjectStore, database: Engine, write_batch: WriteBatch
+) -> None:
+    good = write_batch("01A", [raw(1, page("好的消息", article_text(1)))])
+    whole = store.get(write_batch("01B", [raw(n, page(f"第{n}条", article_text(n))) for n in range(2, 60)]))
+    truncated = write_batch("01B", [], data=whole[: len(whole) // 2])
+    no_gzip = write_batch("01C", [], data=b"this is not gzip")
+    empty = write_batch("01D", [])
+    summary = clean_pending(settings)
+    assert (summary.batches, summary.failed_batches) == (4, 2)
+    with database.connect() as connection:
+        ledger = {row.batch_key: row for row in connection.execute(text("SELECT * FROM ledger"))}
+    assert {key: row.state for key, row in ledger.items()} == {
+        good: "done",
+        truncated: "failed",
+        no_gzip: "failed",
+        empty: "done",
+    }
+    assert "breaks off after line" in ledger[truncated].error
+    assert ledger[truncated].counts["cleaned"] > 0  # what could be read is kept
+    assert "breaks off after line 0" in ledger[no_gzip].error
+    (record,) = quarantine.read(store, "quarantine/cleaning/dt=2024-06-01/01C.jsonl.gz")
+    assert record["reason"] == ledger[no_gzip].error
+    assert clean_pending(settings).batches == 0
+
+
+def test_a_batch_that_vanishes_is_settled(
+    settings: Settings, store: ObjectStore, database: Engine, write_batch: WriteBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = write_batch("01A", [raw(1, page("好的消息", article_text(1)))])
+    pending = [gone]
+    store.delete(gone)
+    monkeypatch.setattr("cleaning.job.ledger.pending_batches", lambda *_: pending)
+    assert clean_pending(settings).failed_batches == 1
+    with database.connect() as connection:
+        error = connection.execute(text("SELECT error FROM ledger")).scalar_one()
+    assert "the batch is gone" in error
+
+
+def test_services_that_are_away_give_one_error(environment: dict[str, str], settings: Settings) -> None:
+    s3 = settings.s3.model_copy(update={"endpoint": "http://127.0.0.1:9", "attempts": 1})
+    with pytest.raises(ObjectStoreAway, match="does not answer"):
+        clean_pending(settings.model_copy(update={"s3": s3}))
+    away = load_settings(database={"url": "postgresql://nobody:x@127.0.0.1:9/none"})
+    with pytest.raises(DatabaseAway, match="does not answer"):
+        clean_pending(away)
+
+
+def test_the_command_prints_one_json_object(
+    environment: dict[str, str], settings: Settings, store: ObjectStore
+) -> None:
+    store.ensure_bucket()
+    process = start(environment)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert json.loads(output)["batches"] == 0
