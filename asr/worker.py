@@ -171,6 +171,8 @@ async def work(worker: Worker, *, follow: bool) -> JobCounts:
 
     Raises ObjectStoreAway or DatabaseAway when a service goes away under a worker that does not stay; its job waits in the queue.
     """
+    with session.transaction(worker.pool):
+        pass  # the queue's own pool would try for half a minute before it says that nobody answers
     app = job_app(worker.settings)
 
     @app.task(name=TRANSCRIBE, queue=TRANSCRIBE, retry=Retries(worker.settings), pass_context=True)
