@@ -45,6 +45,7 @@ async def document(request: Request, doc_id: DocId, caller: SignedIn) -> Respons
         paragraphs=list(marks.paragraphs(found.text, text_marks)),
         unjudged=list(dict.fromkeys(span.company for span in found.mentions if span.company_id not in judged)),
         back=_back(request),
+        marked_sentiments={mark.sentiment for mark in text_marks},
         anchors={mark.anchor for mark in text_marks},
     )
 

@@ -89,7 +89,7 @@ _COLUMNS = tuple(name for name in DocumentDetail.__dataclass_fields__ if name no
 
 
 async def read_document(connection: AsyncConnection, team_id: int, doc_id: str) -> DocumentDetail | None:
-    """The document, if it mentions a company of the team. Seven statements, however long it is."""
+    """The document, if it mentions a company of the team. Six statements, however long it is."""
     columns = (getattr(Document, name) for name in _COLUMNS)
     statement = select(*columns, Document.segments, time_of(Document).label("time")).where(
         Document.doc_id == doc_id, visible(Document, team_id)

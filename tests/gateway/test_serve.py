@@ -1,0 +1,62 @@
+"""`yuqing serve` as a process."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import httpx
+import pytest
+
+from tests.gateway.test_keys import bearer
+
+pytestmark = pytest.mark.service
+
+
+def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "yuqing", "serve", *arguments]
+    return subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
+
+
+def test_serve_answers_and_finishes_requests_before_it_ends(environment: dict[str, str], key: str) -> None:
+    process = start(environment, "--port", "0")
+    assert process.stderr
+    try:
+        line = next(line for line in process.stderr if "listening" in line)
+        address = json.loads(line)["url"].rstrip("/")
+        drain = threading.Thread(target=process.stderr.read)
+        drain.start()
+        with httpx.Client(base_url=address, headers=bearer(key), trust_env=False, timeout=60) as client:
+            assert client.get("/v1/companies").json() == []
+
+        def body() -> object:
+            yield b'{"name": '
+            process.send_signal(signal.SIGTERM)  # in the middle of a request
+            yield '"星河汽车"}'.encode()
+
+        headers = {**bearer(key), "Content-Type": "application/json"}
+        answer = httpx.post(f"{address}/v1/companies", content=body(), headers=headers, trust_env=False, timeout=60)  # type: ignore[arg-type]
+        assert answer.status_code == 201
+        assert process.wait(60) in (0, -signal.SIGTERM)
+        drain.join()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_taken_port_and_a_missing_database_are_told(environment: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = start(environment, "--port", str(taken.getsockname()[1]))
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "cannot listen on 127.0.0.1" in error
+    assert "Traceback" not in error
+    without = {name: value for name, value in environment.items() if "DATABASE" not in name}
+    process = start(without)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "PostgreSQL is not configured" in error
+    assert "yuqing up" in error
