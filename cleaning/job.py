@@ -60,6 +60,8 @@ def spark_session(settings: Settings) -> "SparkSession":
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": str(settings.state / "spark-warehouse"),
+        "spark.python.worker.idleTimeoutSeconds": str(settings.cleaning.worker_silence_s),
+        "spark.python.worker.killOnIdleTimeout": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.cleaning.rows_a_transfer),

@@ -111,7 +111,12 @@ class CrawlerSettings(Section):
 class CleaningSettings(Section):
     """The Spark job that turns raw pages into articles."""
 
-    master: str = Field("local[*]", description="Spark's master: local[*], spark://..., k8s://...")
+    master: str = Field("local[*,3]", description="Spark's master: local[cores,tries a task], spark://..., k8s://...")
+    worker_silence_s: int = Field(
+        120,
+        ge=10,
+        description="a Python worker that neither sends nor receives for so long is killed and its task tried again",
+    )
     driver_memory: str = Field("1g", description="the JVM's heap in local mode; the Python workers are extra")
     batches_a_round: int = Field(
         200, ge=1, description="batches cleaned by one Spark job and merged in one transaction"
