@@ -21,11 +21,16 @@ def main() -> int:
     command.add_argument("--port-file", type=Path, help="write the base URLs there as JSON once they answer")
     options = parser.parse_args()
     try:
-        serve(options.port, options.port_file, announce=lambda line: print(line, flush=True))
+        serve(options.port, options.port_file, announce=_say)
     except YuqingError as problem:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
         return 2
     return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from yuqing.embedded import processes
 from yuqing.errors import YuqingError
 
 ROOT = Path(__file__).parents[2]
@@ -25,14 +27,21 @@ class NewsroomDidNotStart(YuqingError):
 def running(port: int | None = 0, timeout: float = 30.0) -> Iterator[dict[str, str]]:
     """Serve the newsroom in a child process and yield its base URLs; stop it at the end.
 
-    `port` 0 takes any free block of ports, None the usual one or the next free. Raises NewsroomDidNotStart when it does not answer within `timeout` seconds.
+    `port` 0 takes any free block of ports, None the usual one or the next free. Raises NewsroomDidNotStart when it does
+    not answer within `timeout` seconds.
     """
     with tempfile.TemporaryDirectory(prefix="newsroom-") as folder:
         port_file, output = Path(folder) / "newsroom.json", Path(folder) / "output.txt"
         command = [sys.executable, "-m", "examples.newsroom", "serve", "--port-file", str(port_file)]
         command += [] if port is None else ["--port", str(port)]
         with output.open("wb") as printed:
-            child = subprocess.Popen(command, cwd=ROOT, stdout=printed, stderr=subprocess.STDOUT)
+            child = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                preexec_fn=processes.die_with_parent(signal.SIGTERM),
+            )
         try:
             deadline = time.monotonic() + timeout
             while not port_file.exists():

@@ -38,14 +38,14 @@ _SITE_SUFFIX = re.compile(r"(?<=.{6})\s*(?:_| - |\||\.{3}).*$")
 _SITE_NAME = re.compile(r"-[^-]{2,8}网$")
 _REPEATS_ITSELF = re.compile(r"(.{4,}).*\1")
 
-_FINANCE_WORDS = (
-    "股份 股票 股价 上市 基金 银行 贷款 理财 投资 融资 收购 证券 保险 经济 市场 消费者 企业 公司 亿元 万元 房价 楼市 业主 涨幅 "
-    "央行 利率 税 电商 快递 品牌 销售 价格 工商 集团 项目 产业"
-).split()
-_TECH_WORDS = (
-    "手机 互联网 芯片 半导体 智能 5g 4g 网络 数据 软件 程序 屏幕 系统 app 云计算 人工智能 机器人 电池 运营商 通信 技术 科技 病毒 "
-    "微信 流量 信号 数码 iphone 拍照 处理器"
-).split()
+_FINANCE_WORDS = re.compile(
+    "股份|股票|股价|上市|基金|银行|贷款|理财|投资|融资|收购|证券|保险|经济|市场|消费者|企业|公司|亿元|万元|房价"
+    "|楼市|业主|涨幅|央行|利率|税|电商|快递|品牌|销售|价格|工商|集团|项目|产业"
+)
+_TECH_WORDS = re.compile(
+    "手机|互联网|芯片|半导体|智能|5g|4g|网络|数据|软件|程序|屏幕|系统|app|云计算|人工智能|机器人|电池|运营商"
+    "|通信|技术|科技|病毒|微信|流量|信号|数码|iphone|拍照|处理器"
+)
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ def select(samples: Iterable[Sample], companies: Iterable[Company]) -> Selection
     watched = [story for story in stories if any(company.is_mentioned(story.text) for company in companies)]
     others = [story for story in stories if story not in watched]
 
-    def publish(words: list[str], count: int, watched_share: int) -> tuple[Story, ...]:
-        chosen = _closest(watched, words, min(watched_share, len(watched)))
-        chosen += _closest(others, words, count - len(chosen))
+    def publish(subject: re.Pattern[str] | None, count: int, watched_share: int) -> tuple[Story, ...]:
+        chosen = _closest(watched, subject, min(watched_share, len(watched)))
+        chosen += _closest(others, subject, count - len(chosen))
         for story in chosen:
             (watched if story in watched else others).remove(story)
         return tuple(chosen)
 
     tech = publish(_TECH_WORDS, TECH_STORIES, 10)
     finance = publish(_FINANCE_WORDS, FINANCE_STORIES, len(watched) // 2)
-    portal = publish([], PORTAL_STORIES, len(watched))
+    portal = publish(None, PORTAL_STORIES, len(watched))
     return Selection(finance, portal, tech, spare=others[0])
 
 
@@ -141,11 +141,12 @@ def paragraphs(content: str) -> tuple[str, ...]:
     return tuple("".join(sentences[start : start + 3]).strip() for start in range(0, len(sentences), 3))
 
 
-def _closest(stories: list[Story], words: list[str], count: int) -> list[Story]:
-    """The `count` stories with most of the words, in the order of the list among equals."""
+def _closest(stories: list[Story], subject: re.Pattern[str] | None, count: int) -> list[Story]:
+    """The `count` stories with most different words of the subject, those of the title thrice; among equals the first."""
 
     def score(story: Story) -> int:
-        text = story.text.lower()
-        return sum((word in text) + 2 * (word in story.title.lower()) for word in words)
+        if subject is None:
+            return 0
+        return len(set(subject.findall(story.text.lower()))) + 2 * len(set(subject.findall(story.title.lower())))
 
     return sorted(stories, key=score, reverse=True)[:count]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -40,7 +39,9 @@ class _Server(uvicorn.Server):
         self._ready()
 
 
-def serve(port: int | None = None, port_file: Path | None = None, announce: Callable[[str], None] = print) -> None:
+def serve(
+    port: int | None = None, port_file: Path | None = None, announce: Callable[[str], None] = lambda line: None
+) -> None:
     """Serve until SIGTERM or SIGINT, then return.
 
     `port` is the first of the four; None takes the usual 8800 or the next free block, 0 any free block. Once all four
@@ -56,7 +57,7 @@ def serve(port: int | None = None, port_file: Path | None = None, announce: Call
         if port_file:
             partial = port_file.with_name(port_file.name + ".partial")
             partial.write_text(json.dumps(base_urls) + "\n", encoding="utf-8")
-            os.replace(partial, port_file)
+            partial.replace(port_file)
 
     config = uvicorn.Config(
         application(base_urls), lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=2

@@ -17,7 +17,18 @@ ENVIRONMENT = Environment(
     loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 
-_READERS = "风清扬路 一叶知秋 早起的鸟 南城旧事 打酱油的路人 橘子汽水 慢半拍 山里人家 网友7731 北岸灯火".split()
+_READERS = [
+    "风清扬路",
+    "一叶知秋",
+    "早起的鸟",
+    "南城旧事",
+    "打酱油的路人",
+    "橘子汽水",
+    "慢半拍",
+    "山里人家",
+    "网友7731",
+    "北岸灯火",
+]
 _COMMENTS = (
     "先占个座，等后续。",
     "说得有道理，支持一下。",
