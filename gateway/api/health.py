@@ -44,7 +44,8 @@ async def _object_store(gateway: Gateway) -> None:
 
 async def _language_model(gateway: Gateway) -> None:
     endpoint = llm_endpoint(gateway.settings)
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {endpoint.api_key}"}, trust_env=False) as client:
+    headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+    async with httpx.AsyncClient(headers=headers, trust_env=False) as client:
         try:
             answer = await client.get(f"{endpoint.url}/models")
         except httpx.HTTPError as error:

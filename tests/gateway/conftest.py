@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,14 +16,16 @@ from sqlalchemy import Engine
 from gateway.app import create_app
 from tests.gateway import rows
 from yuqing.objects import ObjectStore
-from yuqing.settings import Settings
+from yuqing.settings import Settings, load_settings
 
 RECORDING = Path(__file__).parents[2] / "examples" / "newsroom" / "recordings" / "morning-bulletin.mp3"
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[str]:
-    """A gateway with these settings; yields its base address."""
+def running(**changes: Any) -> Iterator[str]:
+    """A gateway with the test's settings and these changes; yields its base address."""
+    # A busy machine must not look like a dependency that is away.
+    settings = load_settings(gateway={"dependency_timeout_s": 60}, **changes)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -41,7 +44,7 @@ def running(settings: Settings) -> Iterator[str]:
 @pytest.fixture
 def address(settings: Settings, database: Engine) -> Iterator[str]:
     """The base address of a running gateway."""
-    with running(settings) as base:
+    with running() as base:
         yield base
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from tests.gateway import rows
 from tests.gateway.conftest import running
 from tests.gateway.test_keys import bearer, is_problem
-from yuqing.settings import Settings, load_settings
+from yuqing.settings import Settings
 
 pytestmark = pytest.mark.service
 
@@ -95,7 +95,7 @@ def test_health_names_what_is_away(environment: dict[str, str], settings: Settin
         rows.add_company(connection, "公关部", "云岭通信")
         sha256 = rows.add_media(connection, b"sound")
         rows.add_story(connection, rows.Story("云岭通信节目", "云岭通信。", media=sha256))
-    with running(load_settings(s3=gone, llm={"url": "http://127.0.0.1:9/v1"})) as address:
+    with running(s3=gone, llm={"url": "http://127.0.0.1:9/v1"}) as address:
         ready = httpx.get(f"{address}/readyz", trust_env=False)
         assert ready.status_code == 200
         assert ready.json()["status"] == "degraded"
