@@ -62,14 +62,17 @@ def transcribe(
 
 @contextmanager
 def _audio_progress() -> Iterator[Callable[[str, float, float | None], None]]:
-    """A bar a recording, in seconds of audio: call with its name, the seconds done and the seconds in all."""
+    """One bar, for one recording after the other, in seconds of audio: call with name, seconds done and seconds in all."""
     with telemetry.progress() as bar:
-        tasks: dict[str, object] = {}
+        task = bar.add_task("waiting", total=None)
+        shown = ""
 
         def show(name: str, done: float, total: float | None) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(f"{name}, seconds of audio")
-            bar.update(tasks[name], completed=round(done), total=None if total is None else round(total))  # type: ignore[arg-type]
+            nonlocal shown
+            if name != shown:
+                shown = name
+                bar.reset(task, description=f"{name}, seconds of audio", total=None)
+            bar.update(task, completed=round(done), total=None if total is None else round(total))
 
         yield show
 

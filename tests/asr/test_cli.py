@@ -11,11 +11,10 @@ from asr import transcriber as engine
 from asr.cli import Format, app
 from asr.subtitles import FORMATS
 from asr.transcriber import Transcriber
-from examples.newsroom.recordings import FOLDER, RECORDINGS
+from examples.newsroom.recordings import RECORDINGS
 from yuqing.errors import YuqingError
 
 Run = Callable[..., Result]
-SPEECH = FOLDER / RECORDINGS[0].file
 
 
 @pytest.fixture
@@ -33,17 +32,17 @@ def test_formats_are_those_that_can_be_written() -> None:
     assert set(Format) == set(FORMATS)
 
 
-def test_plain_text_is_the_default(run: Run) -> None:
-    done = run(SPEECH)
+def test_plain_text_is_the_default(run: Run, clip: Path) -> None:
+    done = run(clip)
     assert done.exit_code == 0
     assert RECORDINGS[0].company in done.stdout
     assert "-->" not in done.stdout
 
 
-def test_one_bad_file_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
+def test_one_bad_file_does_not_stop_the_others(run: Run, clip: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"nothing to hear" * 100)
-    done = run(bad, SPEECH, "--format", "json")
+    done = run(bad, clip, "--format", "json")
     assert done.exit_code == 1
     assert "bad.mp3 is no audio or video" in done.stderr
     (line,) = done.stdout.splitlines()
@@ -52,15 +51,15 @@ def test_one_bad_file_does_not_stop_the_others(run: Run, tmp_path: Path) -> None
     assert transcript["segments"][0].keys() == {"start", "end", "text"}
 
 
-def test_files_into_a_folder(run: Run, tmp_path: Path) -> None:
-    done = run(SPEECH, "--format", "srt", "--output", tmp_path / "out")
+def test_files_into_a_folder(run: Run, clip: Path, tmp_path: Path) -> None:
+    done = run(clip, "--format", "srt", "--output", tmp_path / "out")
     assert done.exit_code == 0
-    written = (tmp_path / "out" / f"{SPEECH.stem}.srt").read_text(encoding="utf-8")
+    written = (tmp_path / "out" / f"{clip.stem}.srt").read_text(encoding="utf-8")
     assert written.startswith("1\n00:00:0")
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [["--follow"], ["--format", "srt", SPEECH], ["--format", "vtt", SPEECH]])
-def test_options_that_exclude_each_other(run: Run, arguments: list[str | Path]) -> None:
-    done = run(*arguments, SPEECH)
+@pytest.mark.parametrize("arguments", [["--follow"], ["--format", "srt"], ["--format", "vtt"]])
+def test_options_that_exclude_each_other(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments, "a.mp3", "b.mp3")
     assert isinstance(done.exception, YuqingError)

@@ -59,9 +59,8 @@ def test_recordings_are_understood(transcriber: Transcriber, recording: Recordin
     assert seconds[-1] == pytest.approx(transcript.duration_s, abs=0.001)
 
 
-def test_same_sound_same_words(transcriber: Transcriber) -> None:
-    path = RECORDED / RECORDINGS[0].file
-    assert transcriber.transcribe(path) == transcriber.transcribe(path)
+def test_same_sound_same_words(transcriber: Transcriber, clip: Path) -> None:
+    assert transcriber.transcribe(clip) == transcriber.transcribe(clip)
 
 
 @pytest.mark.parametrize(

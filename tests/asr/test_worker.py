@@ -132,9 +132,9 @@ def test_killed_worker_leaves_nothing_half_done(
 
 
 def test_run_twice_writes_once_and_mends_what_is_missing(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path
 ) -> None:
-    sha256 = add_page(database, store, SPEECH)
+    sha256 = add_page(database, store, clip.read_bytes())
     worker = make_worker()
     (key,) = worker.transcribe(sha256)
     before = raw_objects(store)
@@ -147,12 +147,14 @@ def test_run_twice_writes_once_and_mends_what_is_missing(
 
 
 def test_each_page_gets_the_transcript_of_a_shared_recording(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path
 ) -> None:
-    sha256 = add_page(database, store, SPEECH)
+    sha256 = add_page(database, store, clip.read_bytes())
     (first,) = make_worker().transcribe(sha256)
-    add_page(database, store, SPEECH, "https://other.example/b", site="portal")
-    add_page(database, store, SPEECH, "https://n.example/own", kind="transcript")  # what cleaning made of the first
+    add_page(database, store, clip.read_bytes(), "https://other.example/b", site="portal")
+    add_page(
+        database, store, clip.read_bytes(), "https://n.example/own", kind="transcript"
+    )  # what cleaning made of the first
     keys = make_worker().transcribe(sha256)
     assert sorted(raw_objects(store)) == sorted(keys)
     assert first in keys
@@ -188,9 +190,9 @@ def test_bad_recording_goes_to_quarantine_at_once(
 
 
 def test_unexpected_failures_are_tried_three_times(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sha256 = add_page(database, store, SPEECH)
+    sha256 = add_page(database, store, clip.read_bytes())
     defer(database, sha256)
     tries = []
 
@@ -207,9 +209,9 @@ def test_unexpected_failures_are_tried_three_times(
 
 
 def test_object_with_other_bytes_or_gone_is_refused(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path
 ) -> None:
-    sha256 = add_page(database, store, SPEECH)
+    sha256 = add_page(database, store, clip.read_bytes())
     store.put(f"media/{sha256[:2]}/{sha256}.mp3", (FOLDER / RECORDINGS[1].file).read_bytes())
     with pytest.raises(WrongRecording, match="holds other bytes"):
         make_worker().transcribe(sha256)
@@ -224,9 +226,9 @@ def test_object_with_other_bytes_or_gone_is_refused(
 
 
 def test_absent_s3_stops_the_worker_and_keeps_the_job(
-    make_worker: Callable[[], Worker], settings: Settings, database: Engine, store: ObjectStore
+    make_worker: Callable[[], Worker], settings: Settings, database: Engine, store: ObjectStore, clip: Path
 ) -> None:
-    sha256 = add_page(database, store, SPEECH)
+    sha256 = add_page(database, store, clip.read_bytes())
     defer(database, sha256)
     worker = make_worker()
     worker.store = ObjectStore(replace(store.endpoint, endpoint="http://127.0.0.1:9", attempts=1))
