@@ -79,7 +79,8 @@ def _in_gb2312(character: str) -> bool:
 def _script() -> _Script:
     """Read OpenCC's dictionaries. The library's own converter gives no offsets and is slower than this use of them."""
     spec = find_spec("opencc")
-    assert spec is not None and spec.submodule_search_locations
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
     folder = Path(spec.submodule_search_locations[0]) / "dictionary"
     characters = {k: v for k, v in _read_dictionary(folder / "TSCharacters.txt").items() if k != v}
     only = {k: v for k, v in characters.items() if not _in_gb2312(k)}
@@ -138,7 +139,7 @@ def _is_emoji(character: str) -> bool:
 
 
 def _visible(text: str) -> tuple[str, list[int]]:
-    """Without zero-width, control, private-use and surrogate characters; all line breaks as newlines. Joiners between emoji stay."""
+    """Without zero-width, control, private-use and surrogate characters, but with the joiners between emoji."""
     kept: list[str] = []
     offsets: list[int] = []
     for index, character in enumerate(text):

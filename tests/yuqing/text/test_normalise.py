@@ -11,7 +11,8 @@ AWKWARD = st.text(
     st.one_of(
         st.characters(),
         st.sampled_from(
-            "鴻海乾隆麼後薴坤茅台ａＢ１，。\u200b\u200d\ufe0f\ufeff\u3000\u00a0 \t\r\n\x00\ud800️👨👩㈱①ﬁ\ufdfae\u0301\u0327\u1100\u1161\u11a8´"
+            "鴻海乾隆麼後薴坤茅台ａＢ１，。"
+            "\u200b\u200d\ufe0f\ufeff\u3000\u00a0 \t\r\n\x00\ud800️👨👩㈱①ﬁ\ufdfae\u0301\u0327\u1100\u1161\u11a8´"
         ),
     ),
     max_size=60,
