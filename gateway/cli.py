@@ -16,7 +16,7 @@ app = typer.Typer(help="API keys of the gateway.", no_args_is_help=True)
 ScopeName = StrEnum("ScopeName", ["viewer", "analyst", "operator", "admin"])
 
 
-@app.command("serve")
+@app.command("serve", hidden=True)  # listed by the root, as `yuqing serve`
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; gateway.host of the settings.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any free one; gateway.port.")] = None,

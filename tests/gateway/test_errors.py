@@ -1,6 +1,5 @@
 """What an integrator sees when something is wrong: always a problem document, never a traceback, never a key in a log."""
 
-import json
 import time
 
 import httpx
@@ -117,17 +116,3 @@ def test_metrics(api: httpx.Client, press: dict[str, str]) -> None:
     text = api.get("/metrics").text
     assert 'yuqing_gateway_requests_total{method="GET",route="/v1/documents/{doc_id}",status="200"}' in text
     assert press["recall"] not in text
-
-
-def test_keys_and_queries_stay_out_of_the_logs(
-    api: httpx.Client, anonymous: httpx.Client, key: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    api.get("/v1/search", params={"q": "机密项目"})
-    anonymous.get("/", params={"key": key})
-    anonymous.post("/sign-in", data={"key": key, "csrf": "x"})
-    api.get("/v1/nothing", params={"key": key})
-    log = "".join(capfd.readouterr())
-    assert "/v1/search" in log
-    assert key not in log
-    assert "机密" not in log
-    assert json.dumps("机密")[1:-1] not in log

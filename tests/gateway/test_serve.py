@@ -27,10 +27,15 @@ def test_serve_answers_and_finishes_requests_before_it_ends(environment: dict[st
     try:
         line = next(line for line in process.stderr if "listening" in line)
         address = json.loads(line)["url"].rstrip("/")
-        drain = threading.Thread(target=process.stderr.read)
+        log: list[str] = []
+        drain = threading.Thread(target=lambda: log.extend(process.stderr or ()))
         drain.start()
         with httpx.Client(base_url=address, headers=bearer(key), trust_env=False, timeout=60) as client:
             assert client.get("/v1/companies").json() == []
+            client.get("/v1/search", params={"q": "机密项目"})
+            client.get("/", params={"key": key})
+            client.get("/v1/nothing", params={"key": key})
+            client.post("/sign-in", data={"key": key, "csrf": "x"})
 
         def body() -> object:
             yield b'{"name": '
@@ -42,6 +47,12 @@ def test_serve_answers_and_finishes_requests_before_it_ends(environment: dict[st
         assert answer.status_code == 201
         assert process.wait(60) in (0, -signal.SIGTERM)
         drain.join()
+        answered = [json.loads(line) for line in log if '"answered"' in line]
+        assert "/v1/search" in {line["path"] for line in answered}
+        # Neither keys nor what is searched for reach the log.
+        assert key not in "".join(log)
+        assert "机密" not in "".join(log)
+        assert "Traceback" not in "".join(log)
     finally:
         process.kill()
         process.wait()
