@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -153,12 +154,17 @@ class _Crawl:
                 log.exception("the crawl of a site broke off", site=site.name)
                 self.problems.append(problem)
             log.info(
-                "crawled", site=site.name, reason=report.reason, new=report.new_articles, errors=report.error_count
+                "crawled",
+                site=site.name,
+                run_id=report.run_id,
+                reason=report.reason,
+                new=report.new_articles,
+                errors=report.error_count,
             )
 
     def _on_signal(self) -> None:
         if self.stopping:
-            raise SystemExit(130)
+            os._exit(130)  # as kill -9: the open batch is left to the next run, the browsers die with us
         self.stopping = True
         log.info("stopping: what is under way is finished, what is collected is written")
         self._stopper = asyncio.get_running_loop().create_task(self._stop())

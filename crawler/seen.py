@@ -31,6 +31,7 @@ class SeenUrls:
         self._stored = stored
         self._settled: set[int] = set()
         self._claimed: set[int] = set()
+        self._waiting: dict[int, set[int]] = {}
 
     def __len__(self) -> int:
         return len(self._stored) + len(self._settled)
@@ -50,9 +51,22 @@ class SeenUrls:
         self._claimed.add(hash_)
         return True
 
-    def settle(self, hashes: Iterable[int]) -> None:
-        """Remember for the rest of the run that these addresses need no request."""
-        self._settled.update(hashes)
+    def wait(self, target: int, sources: Iterable[int]) -> None:
+        """Addresses that redirect to one that another request is bringing: they are settled when it is."""
+        self._waiting.setdefault(target, set()).update(sources)
+
+    def settle(self, hashes: Iterable[int]) -> set[int]:
+        """Remember for the rest of the run that these addresses need no request.
+
+        Returns them with all that waited for them, directly or through others: what the batch is to settle.
+        """
+        settled: set[int] = set()
+        following = set(hashes)
+        while following:
+            settled |= following
+            following = set().union(*(self._waiting.pop(hash_, set()) for hash_ in following)) - settled
+        self._settled |= settled
+        return settled
 
 
 def pack(hashes: Iterable[int]) -> bytes:

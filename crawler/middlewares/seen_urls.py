@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Self
 
 from scrapy import Request
@@ -24,12 +23,6 @@ class AlreadySeen(IgnoreRequest):
 def address(crawler: SiteCrawler, url: str) -> int:
     """The hash of an address in this site's canonical form. Raises ValueError for what is no http(s) address."""
     return url_hash(canonicalise(url, crawler.site.keep_parameters))
-
-
-def _settle(crawler: SiteCrawler, urls: Iterable[str]) -> None:
-    hashes = {address(crawler, url) for url in urls}
-    crawler.seen.settle(hashes)
-    crawler.batches.settle(hashes)
 
 
 class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
@@ -60,7 +53,7 @@ class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
 
 
 class SeenUrlsDownloaderMiddleware:
-    """Settles articles that are gone (404, 410), and redirects whose target is settled already."""
+    """Settles articles that are gone (404, 410), and spares redirects whose target is known or on its way already."""
 
     def __init__(self, crawler: SiteCrawler) -> None:
         self.crawler = crawler
@@ -71,16 +64,28 @@ class SeenUrlsDownloaderMiddleware:
         return cls(of(crawler))
 
     def process_request(self, request: Request) -> None:
-        """Spare the second half of a redirect to a known article; raises AlreadySeen."""
-        sources = request.meta.get("redirect_urls")
-        if sources and request.meta.get("role") == ARTICLE and address(self.crawler, request.url) in self.crawler.seen:
-            _settle(self.crawler, sources)
-            self.crawler.report.duplicates += 1
-            raise AlreadySeen(f"leads to {request.url}, which is known")
+        """Spare the second half of a redirect to an article that needs no further request; raises AlreadySeen."""
+        if request.meta.get("role") != ARTICLE or not request.meta.get("redirect_urls"):
+            return
+        seen, target = self.crawler.seen, address(self.crawler, request.url)
+        sources = {address(self.crawler, url) for url in request.meta["redirect_urls"]}
+        if target in sources or request.meta.get("claimed") == target:
+            return  # a redirect to itself, as for a cookie, or a further try of a target that is ours
+        if target not in seen and seen.claim(target):
+            request.meta["claimed"] = target
+            return
+        if target in seen:
+            self.crawler.batches.settle(seen.settle(sources))
+        else:
+            seen.wait(target, sources)
+        self.crawler.report.duplicates += 1
+        raise AlreadySeen(f"leads to {request.url}, which is known or on its way")
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Remember what does not exist any more."""
         if response.status in GONE and request.meta.get("role") == ARTICLE:
-            _settle(self.crawler, [request.url, *request.meta.get("redirect_urls", [])])
+            urls = [request.url, *request.meta.get("redirect_urls", [])]
+            gone = self.crawler.seen.settle(address(self.crawler, url) for url in urls)
+            self.crawler.batches.settle(gone)
             self.crawler.report.gone += 1
         return response

@@ -126,11 +126,10 @@ class SiteSpider(Spider):
         hashes.add(identity)
         if identity in self.seen:
             self.report.duplicates += 1
-            self.seen.settle(hashes)
-            self.site_crawler.batches.settle(hashes)
+            self.site_crawler.batches.settle(self.seen.settle(hashes))
             return
         # At once, not when the batch is written: another address of this page may arrive in the meantime.
-        self.seen.settle(hashes)
+        hashes = self.seen.settle(hashes)
         record: dict[str, Any] = {
             "url": response.url,
             "canonical_url": canonical,

@@ -115,6 +115,32 @@ def test_one_page_under_many_addresses(crawl: Crawl, web: WebServer) -> None:
     assert set(web.asked) == {"/", "/robots.txt"}, "every name of a known page is settled"
 
 
+def test_a_redirect_to_a_page_that_is_on_its_way(crawl: Crawl, web: WebServer) -> None:
+    def late() -> Answer:
+        time.sleep(1)
+        return Answer("<p>gut</p>")
+
+    web.answers["/a/slow"] = late
+    web.answers["/a/moved"] = Answer(status=301, headers={"Location": "/a/slow"})
+    web.answers["/a/gone"] = lambda: time.sleep(1) or Answer(status=404)
+    web.answers["/a/moved-gone"] = Answer(status=301, headers={"Location": "/a/gone"})
+    # Sends the reader to the same address until the cookie is there.
+    web.answers["/a/cookie"] = lambda: (
+        Answer(status=302, headers={"Location": "/a/cookie", "Set-Cookie": "seen=1"})
+        if web.asked["/a/cookie"] == 1
+        else Answer("<p>mit Keks</p>")
+    )
+    names = ["slow", "moved", "gone", "moved-gone", "cookie"]
+    web.hub([f"/a/{name}" for name in names])
+    crawl.define(web.site())
+    crawl.run()
+    assert {document.url for document in crawl.documents()} == {f"{web.url}/a/slow", f"{web.url}/a/cookie"}
+    assert {name: web.asked[f"/a/{name}"] for name in names} == dict.fromkeys(names, 1) | {"cookie": 2}
+    web.asked.clear()
+    assert crawl.run()["crawled"] == 0
+    assert set(web.asked) == {"/", "/robots.txt"}
+
+
 def test_failures_are_tried_again_and_the_gone_are_not(crawl: Crawl, web: WebServer) -> None:
     flaky = iter([503, 500])
     good = Answer("<p>gut</p>")

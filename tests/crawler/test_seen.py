@@ -40,6 +40,18 @@ def test_claims_are_of_this_run_and_settlements_are_seen() -> None:
     assert len(seen) == 2
 
 
+def test_sources_of_redirects_wait_for_their_target() -> None:
+    seen = SeenUrls(unpack(b""))
+    seen.wait(7, [1, 2])
+    seen.wait(2, [3])
+    seen.wait(3, [7])
+    assert seen.settle([6]) == {6}
+    assert 3 not in seen
+    assert seen.settle([7]) == {7, 1, 2, 3}
+    assert 3 in seen
+    assert seen.settle([7]) == {7}
+
+
 def test_a_segment_of_a_wrong_length_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple"):
         unpack(b"1234567")
