@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -47,6 +48,7 @@ def transcribe(
     """
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="asr")
+    logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it tells each window's length
     if not files:
         _work_queue(settings, follow=follow, as_json=as_json)
         return

@@ -11,12 +11,17 @@ import argparse
 import json
 import re
 import resource
+import sys
 import time
+from pathlib import Path
 
-from asr.transcriber import Transcriber
-from examples.newsroom.recordings import FOLDER, RECORDINGS
-from yuqing.settings import load_settings
-from yuqing.text.normalise import to_simplified
+# A script's own folder comes first on the path, and there `asr` would be this file.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from asr.transcriber import Transcriber  # noqa: E402
+from examples.newsroom.recordings import FOLDER, RECORDINGS  # noqa: E402
+from yuqing.settings import load_settings  # noqa: E402
+from yuqing.text.normalise import to_simplified  # noqa: E402
 
 
 def _plain(text: str) -> str:
