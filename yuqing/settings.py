@@ -84,7 +84,8 @@ class LLMSettings(Section):
     adapter: str = Field("inews-v1", description="the adapter merged into it; empty: the bare base")
     python: Path | None = Field(None, description="an interpreter that has vLLM; empty: the one of .venv-vllm")
     max_model_len: int = Field(2048, ge=512, description="tokens of prompt and answer together")
-    kv_cache_gib: int = Field(2, ge=1, description="memory for keys and values on a CPU")
+    kv_cache_gib: int = Field(1, ge=1, description="memory for keys and values on a CPU; 1 holds 40,000 tokens or more")
+    compile: bool = Field(False, description="let vLLM compile the model at its start; on 2 cores that takes minutes")
 
 
 class CrawlerSettings(Section):

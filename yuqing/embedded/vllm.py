@@ -39,13 +39,26 @@ def command(model: Path, host: str, port: int, settings: LLMSettings) -> list[st
         *(str(interpreter(settings)), "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(model), "--served-model-name", settings.model),
         *("--host", host, "--port", str(port)),
-        *("--dtype", "bfloat16", "--generation-config", "vllm"),
+        *("--dtype", number_format(), "--generation-config", "vllm"),
         *("--max-model-len", str(settings.max_model_len), "--max-num-seqs", str(settings.concurrency)),
-        "--enable-prefix-caching",
+        # Whole blocks are cached: the default of 128 tokens is longer than the instruction that all prompts share.
+        *("--enable-prefix-caching", "--block-size", "32"),
+        *(() if settings.compile else ("--enforce-eager",)),
         # Without white space an answer has one form, the one that the adapter was trained on, and a fifth fewer tokens.
         *("--structured-outputs-config", json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})),
         "--disable-uvicorn-access-log",
     ]
+
+
+def number_format() -> str:
+    """What the server computes in. A CPU without bf16 instructions emulates them: 14 against 60 GFLOP/s in float32."""
+    if Path("/dev/nvidiactl").exists():
+        return "bfloat16"
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "float32"
+    return "bfloat16" if "bf16" in flags else "float32"
 
 
 def cores() -> str:
