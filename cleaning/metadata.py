@@ -221,6 +221,8 @@ _NOT_A_NAME = re.compile(
     r"了解|采访|发现|看到|来到|注意|提问|查询|走访|联系|报道|科技|公司|^(?:从|在|昨|今|近|日前|问|团|站|会)|\d{4}|=",
     re.IGNORECASE,
 )
+_LABEL = re.compile(r"^\s*(?:作\s*者|记者|撰文|文|编辑|责编)\s*[:：/／]\s*")
+_SPACED_LABEL = re.compile(r"(作者|来源|责编|编辑|记者)\s+")
 _MAXIMUM_FURTHER_NAME = 4  # after the first name only plain Chinese names: what follows may be a label or the medium
 _SOURCE = re.compile(
     r"(?:文章|信息|新闻|稿件|本文|消息)?(?:来\s*源|稿\s*源|转自|出处)\s*(?:于|自)?\s*[:：]\s*[《「]?(?P<source>[^\s|｜,，。;；)）》」\[\]【】:：]{2,20})"
@@ -232,7 +234,7 @@ _EDGE_CHARACTERS = 40
 
 def author(tree: HtmlElement, blocks: list[Paragraph], hint: str | None) -> str | None:
     """The people who wrote it, joined by "、"; the editor when only an editor is named; None when nobody is."""
-    if hint and (names := _names(hint)):
+    if hint and (names := _names(_LABEL.sub("", to_simplified(hint)))):
         return names
     for item in _linked_data(tree):
         people = item.get("author")
@@ -253,7 +255,8 @@ def _attribution(text: str) -> str:
     """Where names stand: all of a short line, the beginning and the end of a long one (本报讯（记者 …） … （编辑：…）)."""
     line = to_simplified(text)
     if len(line) <= _ATTRIBUTION_CHARACTERS:
-        return line
+        # "2025年1月26日 作者 沈亦舟 来源 弧光科技": beside a date a space does for a colon.
+        return _SPACED_LABEL.sub(r"\1：", line) if _DATE.search(line) else line
     return f"{line[:_EDGE_CHARACTERS]} {line[-_EDGE_CHARACTERS:]}"
 
 
@@ -271,7 +274,7 @@ def _names(text: str) -> str | None:
 def source(tree: HtmlElement, blocks: list[Paragraph]) -> str | None:
     """The medium that the article says it comes from (来源), which is a reprint's origin."""
     for block in blocks:
-        if len(block.text) <= _ATTRIBUTION_CHARACTERS and (match := _SOURCE.search(to_simplified(block.text))):
+        if len(block.text) <= _ATTRIBUTION_CHARACTERS and (match := _SOURCE.search(_attribution(block.text))):
             name = _NEXT_LABEL.sub("", match["source"]).strip("-—_·")
             if len(name) >= 2:
                 return name

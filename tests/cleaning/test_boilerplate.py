@@ -20,6 +20,7 @@ from cleaning.boilerplate import ends_article, is_boilerplate, without_editor
         "当前位置：首页 > 新闻",
         "2011年06月08日 09:15 来源：江城晚报 作者：陈立新",
         "2024-06-03 18:05:33",
+        "2025年1月26日 下午6:22 作者 沈亦舟 来源 弧光科技 · 责编 冯野",
     ],
 )
 def test_lines_of_the_site(line: str) -> None:

@@ -59,6 +59,10 @@ def test_the_listings_hint_comes_first() -> None:
     assert read(page("<p>2024-05-30 10:00</p>"), hint_published_at=hint, fetched_at=FETCHED).published_at == hint
 
 
+def test_an_authors_hint_loses_its_label() -> None:
+    assert read(page("<p>作者：李明</p>"), hint_author="作者：方未晞").author == "方未晞"
+
+
 @pytest.mark.parametrize(
     ("title", "heading", "expected"),
     [
@@ -82,6 +86,7 @@ def test_titles_without_the_site(title: str, heading: str, expected: str) -> Non
         ("文/城南阿木 2024-03-02", "城南阿木", None),
         ("2023/11/14 記者：許家豪 來源：東岸新聞網", "许家豪", "东岸新闻网"),
         ("稿源：新华社", None, "新华社"),
+        ("2025年1月26日 下午6:22 作者 沈亦舟 来源 弧光科技 · 责编 冯野", "沈亦舟", "弧光科技"),
         ("（责任编辑：王芳）", "王芳", None),
         ("记者在现场看到，作者说文章来源于生活", None, None),
     ],
