@@ -115,7 +115,8 @@ class Supervisor:
 
     def _restart(self, running: _Running, status: int) -> _Running:
         processes.kill_group(running.child.pid)
-        if not running.ready and not running.deaths:
+        # One early end is forgiven: a port may have been taken between being chosen and being bound.
+        if not running.ready and running.deaths:
             raise self._failure(running, f"ended with status {status} before it was ready")
         now = time.monotonic()
         deaths = [death for death in running.deaths if now - death < _RESTARTS_WITHIN_S] + [now]
