@@ -45,6 +45,7 @@ class _Running:
     child: subprocess.Popen[bytes]
     started: float
     ready: bool = False
+    ever_ready: bool = False
     tail: list[str] = field(default_factory=list)
     deaths: list[float] = field(default_factory=list)
 
@@ -116,7 +117,8 @@ class Supervisor:
     def _restart(self, running: _Running, status: int) -> _Running:
         processes.kill_group(running.child.pid)
         # One early end is forgiven: a port may have been taken between being chosen and being bound.
-        if not running.ready and running.deaths:
+        ever_ready = running.ready or running.ever_ready
+        if not ever_ready and running.deaths:
             raise self._failure(running, f"ended with status {status} before it was ready")
         now = time.monotonic()
         deaths = [death for death in running.deaths if now - death < _RESTARTS_WITHIN_S] + [now]
@@ -125,7 +127,7 @@ class Supervisor:
         log.warning("died, restarting", service=running.service.name, status=status)
         time.sleep(min(0.2 * 2 ** len(deaths), 5))
         fresh = self._launch(running.service)
-        fresh.deaths = deaths
+        fresh.deaths, fresh.ever_ready = deaths, ever_ready
         return fresh
 
     def wait_until_ready(self) -> None:
