@@ -75,6 +75,9 @@ def environment(api_key: str, settings: LLMSettings) -> Mapping[str, str]:
         "VLLM_API_KEY": api_key,
         "VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gib),
         "VLLM_CPU_OMP_THREADS_BIND": cores(),
+        # Threads that wait sleep instead of spinning: beside other busy processes 4.4 against 0.3 tokens a second (2 cores).
+        "OMP_WAIT_POLICY": "passive",
+        "KMP_BLOCKTIME": "0",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
