@@ -232,7 +232,7 @@ _ATTRIBUTION_CHARACTERS = 120  # a line that names author and source is short; l
 _EDGE_CHARACTERS = 40
 
 
-def author(tree: HtmlElement, blocks: list[Paragraph], hint: str | None) -> str | None:
+def author(tree: HtmlElement, lines: list[str], hint: str | None) -> str | None:
     """The people who wrote it, joined by "、"; the editor when only an editor is named; None when nobody is."""
     if hint and (names := _names(_LABEL.sub("", to_simplified(hint)))):
         return names
@@ -242,7 +242,6 @@ def author(tree: HtmlElement, blocks: list[Paragraph], hint: str | None) -> str 
         named = [str(p.get("name")) if isinstance(p, dict) else p for p in people if p]
         if names := _names("、".join(name for name in named if isinstance(name, str))):
             return names
-    lines = [_attribution(block.text) for block in blocks]
     for pattern in _BYLINES:
         for line in lines:
             for match in pattern.finditer(line):
@@ -251,9 +250,17 @@ def author(tree: HtmlElement, blocks: list[Paragraph], hint: str | None) -> str 
     return next((names for value in _content(tree, ("author", "article:author")) if (names := _names(value))), None)
 
 
-def _attribution(text: str) -> str:
-    """Where names stand: all of a short line, the beginning and the end of a long one (本报讯（记者 …） … （编辑：…）)."""
-    line = to_simplified(text)
+def attributions(blocks: list[Paragraph]) -> list[str]:
+    """Where names stand, in simplified characters: all of a short line, of a long one the beginning and the end.
+
+    (本报讯（记者 …） … （编辑：…）)
+    """
+    # The whole page at once: converting is length-preserving, and one search over a page is cheaper than one a line.
+    simplified = to_simplified("\n".join(block.text for block in blocks)).split("\n")
+    return [_attribution(line) for line in simplified]
+
+
+def _attribution(line: str) -> str:
     if len(line) <= _ATTRIBUTION_CHARACTERS:
         # "2025年1月26日 作者 沈亦舟 来源 弧光科技": beside a date a space does for a colon.
         return _SPACED_LABEL.sub(r"\1：", line) if _DATE.search(line) else line
@@ -271,10 +278,10 @@ def _names(text: str) -> str | None:
     return "、".join(dict.fromkeys(kept)) or None
 
 
-def source(tree: HtmlElement, blocks: list[Paragraph]) -> str | None:
+def source(tree: HtmlElement, lines: list[str]) -> str | None:
     """The medium that the article says it comes from (来源), which is a reprint's origin."""
-    for block in blocks:
-        if len(block.text) <= _ATTRIBUTION_CHARACTERS and (match := _SOURCE.search(_attribution(block.text))):
+    for line in lines:
+        if match := _SOURCE.search(line):
             name = _NEXT_LABEL.sub("", match["source"]).strip("-—_·")
             if len(name) >= 2:
                 return name
@@ -294,9 +301,10 @@ def read(
     """All of a page's metadata; hints come from the listing that led to it. Raises ValueError for an empty page."""
     tree = parse(html)
     blocks = paragraphs(tree)
+    lines = attributions(blocks)
     return Metadata(
         title=title(tree, hint_title),
         published_at=published(tree, blocks, hint_published_at, fetched_at),
-        author=author(tree, blocks, hint_author),
-        source=source(tree, blocks),
+        author=author(tree, lines, hint_author),
+        source=source(tree, lines),
     )
