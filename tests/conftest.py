@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from sqlalchemy import Engine
@@ -16,6 +17,10 @@ from yuqing.embedded.supervisor import Supervisor
 from yuqing.identity import new_ulid
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, load_settings
+
+# A busy machine is no failure: tests assert results, never times.
+hypothesis.settings.register_profile("yuqing", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("yuqing")
 
 # A developer's own settings must not reach the tests.
 for name in [name for name in os.environ if name.startswith("YUQING_") and name not in ("YUQING_CACHE_DIR",)]:
