@@ -33,8 +33,10 @@ format: setup ## let ruff format and mend
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-bench: setup ## every benchmark, one JSON line each
-	@for file in benchmarks/*.py; do .venv/bin/python $$file || exit 1; done
+bench: setup ## every benchmark, one JSON line each (starts the services unless they run)
+	@$(YUQING) status >/dev/null 2>&1 || { $(YUQING) up --detach >&2 && ours=yes; }; \
+	for file in benchmarks/*.py; do .venv/bin/python $$file || failed=yes; done; \
+	if [ -n "$$ours" ]; then $(YUQING) down >&2; fi; test -z "$$failed"
 
 clean: ## remove the embedded services' data and all caches in this folder (asks services to stop first)
 	@test ! -x $(YUQING) || $(YUQING) down
