@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -165,14 +166,24 @@ def _round(
     summary: Summary,
 ) -> None:
     started, run_id = now(), new_ulid()
+    clock = time.perf_counter()
     try:
         receipts = run_plan(spark_session(settings), settings, batches, companies, run_id)
     except YuqingError:
         raise
     except Exception as error:
         raise _explained(error, pool, store, batches[0]) from error
+    staged = time.perf_counter()
     with session.transaction(pool) as connection:
         counts = publish.merge(connection, run_id, receipts, started, settings.cleaning)
+    log.info(
+        "round settled",
+        run_id=run_id,
+        batches=len(counts),
+        documents=sum(count.cleaned for count in counts.values()),
+        spark_s=round(staged - clock, 1),
+        merge_s=round(time.perf_counter() - staged, 1),
+    )
     for receipt in receipts:
         if receipt.error:
             log.warning("batch quarantined", batch=receipt.batch, reason=receipt.error)

@@ -15,16 +15,18 @@ from yuqing.settings import CleaningSettings
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('yuqing.cleaning.reprints'))"
 
+# Who shares a band with whom, the earlier one first; of a crowded band only the earliest `cap` are candidates for others.
 _RELATED = """
-SELECT one.doc_id AS doc_id, other.doc_id AS other_id
-FROM signatures one
-CROSS JOIN LATERAL (
-    SELECT doc_id FROM signatures other
-    WHERE other.bands && one.bands AND (other.first_seen, other.doc_id) {side} (one.first_seen, one.doc_id)
-    ORDER BY other.first_seen, other.doc_id
-    LIMIT :cap
-) other
-WHERE one.doc_id = ANY(:documents)
+WITH keys AS (SELECT DISTINCT unnest(bands) AS band FROM signatures WHERE doc_id = ANY(:documents)),
+members AS (
+    SELECT doc_id, band, doc_id = ANY(:documents) AS is_fresh,
+        row_number() OVER (PARTITION BY band ORDER BY first_seen, doc_id) AS place
+    FROM signatures CROSS JOIN LATERAL unnest(bands) AS own (band) JOIN keys USING (band)
+    WHERE bands && (SELECT array_agg(band) FROM keys)
+)
+SELECT DISTINCT earlier.doc_id AS earlier_id, later.doc_id AS later_id
+FROM members earlier JOIN members later USING (band)
+WHERE earlier.place < later.place AND earlier.place <= :cap AND (earlier.is_fresh OR later.is_fresh)
 """
 
 # Down from the documents whose place changed: their whole trees get the new root's name.
@@ -67,24 +69,20 @@ def assign(connection: Connection, placed: list[str], settings: CleaningSettings
     if not placed:
         return
     # A replaced signature says nothing any more about those that hung under the document: they are placed anew too.
-    fresh = _column(
-        connection, "SELECT doc_id FROM signatures WHERE doc_id = ANY(:ids) OR parent_id = ANY(:ids)", placed
-    )
-    earlier = _related(connection, fresh, "<", settings.duplicate_candidates)
-    later = _related(connection, fresh, ">", settings.duplicate_candidates)
-    places = _places(connection, {*fresh, *(key for pair in earlier + later for key in pair)})
-    candidates_of: dict[str, list[Known]] = {key: [] for key in fresh}
-    for key, other in earlier:
-        candidates_of[key].append(places[other].known)
-    moved = {key: _best(places[key].known, candidates, settings) for key, candidates in candidates_of.items()}
+    statement = "SELECT doc_id FROM signatures WHERE doc_id = ANY(:placed) OR parent_id = ANY(:placed)"
+    fresh = set(connection.execute(text(statement), {"placed": placed}).scalars())
+    places, candidates = _related(connection, fresh, settings.duplicate_candidates)
+    moved: dict[str, tuple[str | None, float | None]] = {}
     by_later: dict[str, list[Known]] = {}
-    for key, other in later:
-        if other not in moved:
-            by_later.setdefault(other, []).append(places[key].known)
+    for key, found in candidates.items():
+        if key in fresh:
+            moved[key] = _best(places[key].known, found, settings)
+        else:
+            by_later[key] = found
     places |= _places(connection, {p for key in by_later if (p := places[key].parent_id) and p not in places})
-    for key, candidates in by_later.items():
+    for key, found in by_later.items():
         place = places[key]
-        better = _best(place.known, candidates, settings)
+        better = _best(place.known, found, settings)
         if better[0] is None or better[1] is None:
             continue
         order = places[place.parent_id].known.order if place.parent_id else ()
@@ -102,13 +100,20 @@ def _best(known: Known, candidates: list[Known], settings: CleaningSettings) -> 
     return (found[0].key, found[1]) if found else (None, None)
 
 
-def _column(connection: Connection, statement: str, ids: list[str]) -> list[str]:
-    return sorted(connection.execute(text(statement), {"ids": ids}).scalars())
+def _related(connection: Connection, fresh: set[str], cap: int) -> tuple[dict[str, _Place], dict[str, list[Known]]]:
+    """The fresh documents and those they share a band with, and for each of these its earlier candidates.
 
-
-def _related(connection: Connection, documents: list[str], side: str, cap: int) -> list[tuple[str, str]]:
-    rows = connection.execute(text(_RELATED.format(side=side)), {"documents": documents, "cap": cap})
-    return [(row.doc_id, row.other_id) for row in rows]
+    For a document that is not fresh the candidates are fresh ones only: it has been compared with the others before.
+    """
+    # Comparing arrays row by row takes minutes where the index takes a second, and the planner does not know that.
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
+    pairs = list(connection.execute(text(_RELATED), {"documents": sorted(fresh), "cap": cap}))
+    connection.execute(text("SET LOCAL enable_seqscan = on"))
+    places = _places(connection, fresh.union(*({row.earlier_id, row.later_id} for row in pairs)))
+    candidates: dict[str, list[Known]] = {key: [] for key in sorted(fresh)}
+    for row in pairs:
+        candidates.setdefault(row.later_id, []).append(places[row.earlier_id].known)
+    return places, candidates
 
 
 def _places(connection: Connection, keys: set[str]) -> dict[str, _Place]:

@@ -139,7 +139,8 @@ class Signature(Base):
 
     __tablename__ = "signatures"
     __table_args__ = (
-        Index("signatures_by_band", "bands", postgresql_using="gin"),
+        # A merge looks up what it has just inserted: with fastupdate that would be an unsorted list.
+        Index("signatures_by_band", "bands", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
         Index("signatures_by_content", "content_hash"),
         Index("signatures_by_parent", "parent_id"),
     )

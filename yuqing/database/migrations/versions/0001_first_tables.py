@@ -277,7 +277,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("doc_id"),
     )
     op.create_index(op.f("ix_signatures_first_seen"), "signatures", ["first_seen"], unique=False)
-    op.create_index("signatures_by_band", "signatures", ["bands"], unique=False, postgresql_using="gin")
+    op.create_index(
+        "signatures_by_band",
+        "signatures",
+        ["bands"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+    )
     op.create_index("signatures_by_content", "signatures", ["content_hash"], unique=False)
     op.create_index("signatures_by_parent", "signatures", ["parent_id"], unique=False)
     op.create_table(
