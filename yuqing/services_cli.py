@@ -46,6 +46,7 @@ def up(
     if detach:
         _detach(settings, names)
     else:
+        telemetry.serve_metrics(settings.telemetry.metrics_port)
         services.up(settings, names, show=_show, when_ready=_announce)
 
 

@@ -8,11 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prometheus_client import Counter, Gauge
+
 from yuqing.embedded import processes
 from yuqing.errors import YuqingError
 from yuqing.telemetry import get_logger
 
 log = get_logger("supervisor")
+_READY = Gauge("yuqing_service_ready", "1 while an embedded service answers", ["service"])
+_RESTARTED = Counter(
+    "yuqing_service_restarts_total", "Times that an embedded service died and was started again", ["service"]
+)
 
 # A child that dies this often within this time is broken, not unlucky.
 _RESTARTS = 5
@@ -109,6 +115,7 @@ class Supervisor:
                 if running.service.is_ready():
                     running.service.after_start()
                     running.ready = True
+                    _READY.labels(name).set(1)
                     log.info("ready", service=name, seconds=round(time.monotonic() - running.started, 1))
                 elif time.monotonic() - running.started > running.service.start_timeout_s:
                     raise self._failure(running, f"is not ready after {running.service.start_timeout_s:.0f} s")
@@ -127,6 +134,7 @@ class Supervisor:
         log.warning("died, restarting", service=running.service.name, status=status)
         time.sleep(min(0.2 * 2 ** len(deaths), 5))
         fresh = self._launch(running.service)
+        _RESTARTED.labels(running.service.name).inc()
         fresh.deaths, fresh.ever_ready = deaths, ever_ready
         return fresh
 
