@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from crawler.canonical import canonicalise, join, tracking_parameters, url_hash
 
 HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{2,4}){1,2}", fullmatch=True)
-# Ids of pages, as path segments and parameter values: no "/" and no ".", which have a meaning of their own there.
+# Ids of pages, as path segments and parameter values: no "/" and no ".", which have a meaning of their own there, and no
+# space at an end, which is trimmed from an address as browsers do.
 IDS = st.text(
     st.characters(codec="utf-8", exclude_characters="/?#&=.%;\\", exclude_categories=["Cc", "Cs"]), min_size=1
-)
+).filter(lambda value: value == value.strip(" "))
 NAMES = st.sampled_from(["id", "p", "page", "aid", "docid", "频道"])
 NOISE = st.sampled_from(
     [("utm_source", "weibo"), ("UTM_Medium", "x"), ("spm", "a2c.1.2"), ("from", "timeline"), ("share_id", "9")]
