@@ -91,7 +91,8 @@ UPDATE documents SET
     first_seen = LEAST(documents.first_seen, newest.first_seen),
     fetched_at = CASE WHEN documents.content_hash = newest.content_hash
         THEN GREATEST(documents.fetched_at, newest.fetched_at) ELSE documents.fetched_at END
-FROM newest WHERE documents.doc_id = newest.doc_id
+FROM newest WHERE documents.doc_id = newest.doc_id AND (newest.first_seen < documents.first_seen
+    OR (documents.content_hash = newest.content_hash AND newest.fetched_at > documents.fetched_at))
 """
 _KEEP_EARLIER = """
 INSERT INTO document_versions AS kept (doc_id, content_hash, version, title, text, fetched_at, batch_key)
@@ -114,9 +115,11 @@ UPDATE document_versions SET version = numbered.place FROM (
 WHERE document_versions.doc_id = numbered.doc_id AND document_versions.content_hash = numbered.content_hash
 """
 _NUMBER_CURRENT = """
-UPDATE documents
-SET version = 1 + (SELECT count(*) FROM document_versions WHERE document_versions.doc_id = documents.doc_id)
-WHERE doc_id IN (SELECT doc_id FROM newest)
+UPDATE documents SET version = 1 + earlier.versions FROM (
+    SELECT newest.doc_id, count(document_versions.doc_id) AS versions
+    FROM newest LEFT JOIN document_versions USING (doc_id) GROUP BY newest.doc_id
+) earlier
+WHERE documents.doc_id = earlier.doc_id AND version <> 1 + earlier.versions
 """
 _FORGET_MENTIONS = "DELETE FROM mentions USING changed WHERE mentions.doc_id = changed.doc_id"
 _MENTIONS = """
