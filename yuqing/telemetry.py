@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from yuqing.errors import YuqingError
 from yuqing.settings import TelemetrySettings
 
 _SHARED: list[structlog.typing.Processor] = [
@@ -38,6 +39,7 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
     logging.basicConfig(handlers=[handler], level=settings.level.upper(), force=True)
     for noisy in ("botocore", "boto3", "urllib3", "s3transfer", "httpx", "httpcore", "procrastinate", "py4j"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("procrastinate.worker").addFilter(_without_expected_traceback)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level.upper())),
@@ -45,6 +47,14 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(**context)
+
+
+def _without_expected_traceback(record: logging.LogRecord) -> bool:
+    """A job that ends with an expected failure is logged with its message, not with a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, YuqingError):
+        record.msg, record.args, record.exc_info = f"{record.getMessage()}: {error}", (), None
+    return True
 
 
 def get_logger(name: str) -> Any:
