@@ -148,8 +148,9 @@ async def work(settings: Settings, *, follow: bool) -> dict[str, int]:
             except (LLMAway, OperationalError) as error:
                 log.warning("a service is away", doc_id=doc_id, reason=str(error).splitlines()[0])
                 if running and not follow:
+                    if not gone:  # a second cancellation would cut off the jobs that are ending
+                        running.cancel()
                     gone.append(error)
-                    running.cancel()
                 raise
             outcomes[outcome] += 1
             _DOCUMENTS.labels(outcome).inc()
