@@ -143,7 +143,6 @@ def test_the_language_models_server_killed_in_the_middle(tmp_path: Path) -> None
         site.until(lambda: bool(site.rows("SELECT FROM document_analyses LIMIT 1")) or analyze.poll() is not None)
         site.kill("api_server")
         _, errors = analyze.communicate()
-        assert "Traceback" not in errors
         site.until(lambda: site.answers(["llm"]))
         site.run("analyze")
         pairs = "SELECT doc_id, company_id FROM {} ORDER BY 1, 2"
@@ -156,3 +155,4 @@ def test_the_language_models_server_killed_in_the_middle(tmp_path: Path) -> None
         before = site.rows("SELECT doc_id, created_at FROM document_analyses ORDER BY 1")
         site.run("analyze")
         assert site.rows("SELECT doc_id, created_at FROM document_analyses ORDER BY 1") == before
+        assert "Traceback" not in errors, errors[errors.index("Traceback") :][:3000]
