@@ -58,7 +58,7 @@ class JobSettings(Section):
     """The job queue. A job whose worker stopped its heartbeat is put back after `stalled_after_s`."""
 
     heartbeat_s: float = Field(3, gt=0)
-    stalled_after_s: float = Field(12, gt=0)
+    stalled_after_s: float = Field(30, gt=0)
     attempts: int = Field(3, ge=1, description="tries a job before it is quarantined")
 
 
