@@ -14,7 +14,8 @@ from yuqing import telemetry
 from yuqing.errors import YuqingError
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, get_settings
-from yuqing.sites import Site, load_sites
+from yuqing.site_files import load_sites
+from yuqing.sites import Site
 
 if TYPE_CHECKING:
     from crawler.report import CrawlReport

@@ -1,43 +1,22 @@
-"""A site to crawl is one YAML file: its schema, its reader, and errors that say where and how to mend it."""
+"""What the crawler must know of a site: where it announces articles, how to recognise them, how to behave there."""
 
 from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
 from datetime import date
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+import jmespath
+from croniter import croniter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from yuqing.errors import YuqingError
-
-MediaType = Literal[
-    "news",
-    "finance",
-    "securities",
-    "technology",
-    "video",
-    "government",
-    "social",
-    "other",
-]
+MediaType = Literal["news", "finance", "securities", "technology", "video", "government", "social", "other"]
 
 PAGE_PLACEHOLDER = "{page}"
-
-
-class SiteError(YuqingError):
-    """A site's file cannot be used; the message names the file, the line and the field, the cure how to mend it."""
+NAME_PLACEHOLDER = "{name}"
 
 
 def _http_url(value: str) -> str:
@@ -47,11 +26,16 @@ def _http_url(value: str) -> str:
     return value
 
 
-def _address_pattern(value: str) -> str:
+def _regular_expression(value: str) -> str:
     try:
         re.compile(value)
     except re.error as problem:
         raise ValueError(f"not a regular expression: {problem}") from problem
+    return value
+
+
+def _address_pattern(value: str) -> str:
+    _regular_expression(value)
     if not value.lstrip("^(").startswith(("http", ".*")):
         raise ValueError(r"must match from the scheme on; begin it as in https?://www\.example\.cn/news/\d+")
     return value
@@ -64,13 +48,65 @@ def _charset(value: str) -> str:
         raise ValueError("an unknown charset; common ones are utf-8, gb18030 and big5") from problem
 
 
+def _json_path(value: str) -> str:
+    try:
+        jmespath.compile(value)
+    except jmespath.exceptions.JMESPathError as problem:
+        reason = " ".join(str(problem).split())
+        raise ValueError(f"not a JMESPath expression (write it as in data.list[*]): {reason}") from problem
+    return value
+
+
+def _selector(value: str) -> str:
+    """Checked where it is compiled without a page: JSON paths; CSS and XPath by parsel's own compilers."""
+    if value.startswith(JSON_PREFIX):
+        _json_path(value.removeprefix(JSON_PREFIX))
+        return value
+    if not value.strip():
+        raise ValueError("empty; give a CSS selector, an XPath that begins with /, or json: and a JMESPath")
+    return value
+
+
+def _cron(value: str) -> str:
+    if len(value.split()) != 5 or not croniter.is_valid(value):
+        raise ValueError("not a cron schedule of five fields, such as */10 * * * *")
+    return value
+
+
+def _proxy(value: str) -> str:
+    if not value.startswith(("http://", "https://", "${")):
+        raise ValueError(
+            "not a proxy's address; write it as http://proxy.example.cn:3128, or ${NAME} to take it from the environment"
+        )
+    return value
+
+
+JSON_PREFIX = "json:"
+
 Url = Annotated[str, AfterValidator(_http_url)]
 AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 Charset = Annotated[str, AfterValidator(_charset)]
+JsonPath = Annotated[str, AfterValidator(_json_path)]
+Selector = Annotated[str, AfterValidator(_selector)]
+Cron = Annotated[str, AfterValidator(_cron)]
+Proxy = Annotated[str, AfterValidator(_proxy)]
 
 
 class _Rules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JsonItems(_Rules):
+    """Where a JSON answer has its articles: JMESPath expressions, those of the fields relative to an item."""
+
+    items: JsonPath
+    """The list of items: data.list[*]"""
+    url: JsonPath = "url"
+    """An item's address, absolute or relative to the list's; join('/', ['/a', id]) makes one up from a string."""
+    title: JsonPath | None = None
+    author: JsonPath | None = None
+    published_at: JsonPath | None = None
+    """An ISO 8601 or RFC 822 time, or seconds or milliseconds since 1970."""
 
 
 class ListPage(_Rules):
@@ -79,6 +115,8 @@ class ListPage(_Rules):
     url: Url
     links: str | None = None
     """CSS selector of the links (`a`) or of a block that holds them; without it every link of the page counts."""
+    json_items: JsonItems | None = Field(default=None, alias="json")
+    """The page is the answer of an API, not HTML."""
     next: str | None = None
     """CSS selector of the link to the next page."""
     page_urls: Url | None = None
@@ -96,7 +134,38 @@ class ListPage(_Rules):
             raise ValueError("`pages` needs `next` (a CSS selector) or `page_urls` (an address with {page})")
         if self.pages == 1 and (self.next or self.page_urls):
             raise ValueError("has pagination but reads one page; set `pages` to how many a run may read")
+        if self.json_items and (self.links or self.next):
+            raise ValueError("a `json` list has no `links` and no `next`; it pages by `page_urls`")
         return self
+
+
+class Search(_Rules):
+    """The site's search, asked on every run for each name and alias of the watchlist."""
+
+    url: Url
+    """With {name} where the searched name goes, and {page} where its pages have numbers."""
+    links: str | None = None
+    json_items: JsonItems | None = Field(default=None, alias="json")
+    encoding: Charset = "utf-8"
+    """How the site wants the name's bytes before they are percent-encoded; older ones want gb18030."""
+    pages: int = Field(default=1, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _has_its_places(self) -> Search:
+        if NAME_PLACEHOLDER not in self.url:
+            raise ValueError("`url` has no {name}; write {name} where the searched name goes")
+        if self.pages > 1 and PAGE_PLACEHOLDER not in self.url:
+            raise ValueError("`pages` needs {page} in `url`, where the page's number goes")
+        if self.json_items and self.links:
+            raise ValueError("a `json` search has no `links`")
+        return self
+
+
+class LoadMore(_Rules):
+    """A button that adds to a page, pressed until it is gone or has been pressed `times` times."""
+
+    selector: str
+    times: int = Field(default=3, ge=1, le=100)
 
 
 class BrowserRule(_Rules):
@@ -105,18 +174,68 @@ class BrowserRule(_Rules):
     urls: AddressPattern
     wait_for: str | None = None
     """CSS selector that exists once the page is complete; without it the page's load event is waited for."""
+    network_quiet: bool = False
+    """Wait, too, until the page has asked the network for nothing for half a second."""
+    load_more: LoadMore | None = None
+    scroll: int = Field(default=0, ge=0, le=100)
+    """Infinite scroll: go to the page's end so many times, or until nothing is added."""
 
 
 class FieldSelectors(_Rules):
-    """CSS selectors on the article page whose text becomes a hint of the raw document (the cleaning decides)."""
+    """Where an article page has what becomes a hint of the raw document (the cleaning decides).
 
-    title: str | None = None
-    author: str | None = None
-    published_at: str | None = None
+    A CSS selector, an XPath (begins with /), or json: and a JMESPath into a page that is JSON or holds a JSON script.
+    """
+
+    title: Selector | None = None
+    author: Selector | None = None
+    published_at: Selector | None = None
+
+
+class Rewrite(_Rules):
+    """Addresses of one page on another host: those that match are rewritten before anything else is done with them."""
+
+    match: AddressPattern
+    to: str
+    r"""The replacement; \1, \2 ... are the groups of `match`."""
+
+    @model_validator(mode="after")
+    def _has_its_groups(self) -> Rewrite:
+        groups = re.compile(self.match).groups
+        try:
+            re.sub(self.match, self.to, "")
+            used = [int(number) for number in re.findall(r"\\(\d+)", self.to)]
+        except (re.error, IndexError) as problem:
+            raise ValueError(f"`to` is no replacement: {problem}") from problem
+        if any(number > groups for number in used):
+            raise ValueError(f"`to` uses a group that `match` does not have (it has {groups})")
+        if re.match(self.match, re.sub(r"\\\d+", "", self.to)):
+            raise ValueError("`to` matches `match` again; an address would be rewritten for ever")
+        return self
+
+
+class Revisit(_Rules):
+    """Articles that a list still shows are fetched again, so that corrections are seen; without it they never are."""
+
+    after_hours: float = Field(gt=0)
+    """Since the article was last fetched."""
+    until_days: float = Field(gt=0, le=90)
+    """Since it was first fetched; older articles are left alone."""
+
+
+class Limits(_Rules):
+    """What keeps a run from following a trap (calendars, endless parameters) for ever."""
+
+    pages: int = Field(default=5000, ge=1)
+    """Requests a run, of whatever kind; the rest is left to the next run."""
+    depth: int = Field(default=20, ge=1)
+    """Links from a beginning to a page, counting further list pages."""
+    pages_per_pattern: int = Field(default=2000, ge=1)
+    """Requests a run for addresses that differ in nothing but numbers and parameters' values."""
 
 
 class Site(_Rules):
-    """One medium. Where to find its articles, how to recognise them, and how to behave there.
+    """One medium.
 
     A pattern (`articles`, `exclude`, `browser[].urls`) is a regular expression that must match the canonical
     address from its scheme on (`re.match`).
@@ -130,6 +249,8 @@ class Site(_Rules):
     """Influence of the medium compared with an ordinary one (1.0), used in rankings."""
     verified: date | None = None
     """The day on which the rules were last seen to work; null: never."""
+    schedule: Cron = "*/10 * * * *"
+    """When a cluster crawls it: five cron fields, China's time."""
 
     start_urls: tuple[Url, ...] = ()
     """Hub pages, fetched on every run; every link on them that matches `articles` counts."""
@@ -138,126 +259,54 @@ class Site(_Rules):
     """RSS or Atom."""
     sitemaps: tuple[Url, ...] = ()
     """Sitemaps, news sitemaps or sitemap indexes, also gzipped."""
+    sitemap_days: float = Field(default=7, gt=0)
+    """Entries of sitemaps whose lastmod or publication date is older are left out, and so are older sitemaps."""
+    search: tuple[Search, ...] = ()
+
     articles: tuple[AddressPattern, ...] = Field(min_length=1)
     exclude: tuple[AddressPattern, ...] = ()
     keep_parameters: tuple[str, ...] = ()
     """Query parameters that identify a page here although they are on the list of tracking parameters."""
+    rewrite: tuple[Rewrite, ...] = ()
+    """Mobile to desktop addresses, http to https, old hosts."""
     browser: tuple[BrowserRule, ...] = ()
     charset: Charset | None = None
     """Overrides what the pages say of themselves."""
     fields: FieldSelectors = FieldSelectors()
+    revisit: Revisit | None = None
+    limits: Limits = Limits()
 
     delay: float = Field(default=1.0, ge=0, le=600)
     """Seconds between two requests to one host."""
     concurrency: int = Field(default=2, ge=1, le=64)
     """Requests to one host at the same time."""
     headers: dict[str, str] = Field(default_factory=dict)
+    """Sent with every request; ${NAME} is taken from the environment."""
+    cookies: dict[str, str] = Field(default_factory=dict)
+    """Sent to the site's own hosts; ${NAME} is taken from the environment."""
+    proxies: tuple[Proxy, ...] = ()
+    """Used in turn, those that fail less often; ${NAME} is taken from the environment."""
     obey_robots: bool = True
     allow_private_addresses: bool = False
     """True lets the crawler connect to private and loopback addresses for this site."""
 
     @model_validator(mode="after")
     def _has_a_beginning(self) -> Site:
-        if not (self.start_urls or self.lists or self.feeds or self.sitemaps):
-            raise ValueError("has no beginning; give at least one of start_urls, lists, feeds or sitemaps")
+        if not (self.start_urls or self.lists or self.feeds or self.sitemaps or self.search):
+            raise ValueError("has no beginning; give at least one of start_urls, lists, feeds, sitemaps or search")
         return self
+
+    @cached_property
+    def _patterns(self) -> tuple[list[re.Pattern[str]], list[re.Pattern[str]]]:
+        return [re.compile(pattern) for pattern in self.articles], [re.compile(pattern) for pattern in self.exclude]
 
     def is_article(self, canonical_url: str) -> bool:
         """Whether the address is an article by the site's patterns."""
-        return any(re.match(pattern, canonical_url) for pattern in self.articles) and not any(
-            re.match(pattern, canonical_url) for pattern in self.exclude
+        articles, excluded = self._patterns
+        return any(pattern.match(canonical_url) for pattern in articles) and not any(
+            pattern.match(canonical_url) for pattern in excluded
         )
 
     def browser_rule(self, url: str) -> BrowserRule | None:
         """The first rule that says that this address needs Chromium."""
         return next((rule for rule in self.browser if re.match(rule.urls, url)), None)
-
-
-def load_sites(folders: Iterable[Path]) -> dict[str, Site]:
-    """Read every *.yaml of the folders into {name: Site}, sorted by name.
-
-    Raises SiteError for a folder that does not exist, a file that breaks the schema, and two files of one name.
-    """
-    sites: dict[str, Site] = {}
-    origins: dict[str, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise SiteError(
-                f"the sites folder {folder} does not exist",
-                cure="correct crawler.sites_folders in the settings",
-            )
-        for path in sorted(folder.glob("*.yaml")):
-            site = load_site(path)
-            if site.name in sites:
-                raise SiteError(
-                    f"{path}: the site {site.name!r} is already defined in {origins[site.name]}",
-                    cure="give one of the two another name, or remove it",
-                )
-            sites[site.name], origins[site.name] = site, path
-    return dict(sorted(sites.items()))
-
-
-def load_site(path: Path) -> Site:
-    """Read one site's YAML file; raises SiteError that names file, line, field and cure."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except OSError as problem:
-        raise SiteError(
-            f"{path} cannot be read: {problem.strerror}",
-            cure="check its path and permissions",
-        ) from problem
-    except UnicodeDecodeError as problem:
-        raise SiteError(f"{path} is not UTF-8: {problem.reason}", cure="save it as UTF-8") from problem
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(problem, "problem", None) or str(problem)
-        raise SiteError(
-            f"{path}{line}: not valid YAML: {reason}",
-            cure="put patterns in single quotes and indent with spaces; docs/crawler.md has a full example",
-        ) from problem
-    if not isinstance(data, dict) or root is None:
-        raise SiteError(
-            f"{path}: not a mapping of fields",
-            cure="docs/crawler.md has a full example",
-        )
-    try:
-        return Site.model_validate(data)
-    except ValidationError as problem:
-        raise SiteError("\n".join(_complaints(path, root, problem)), cure=_cure(problem)) from problem
-
-
-def _complaints(path: Path, root: yaml.Node, problem: ValidationError) -> Iterator[str]:
-    for error in problem.errors(include_url=False):
-        location = error["loc"]
-        field = ".".join(str(part) for part in location) or "the site"
-        message = error["msg"].removeprefix("Value error, ")
-        given = error.get("input")
-        value = f" (given: {given!r})" if isinstance(given, str | int | float) and error["type"] != "missing" else ""
-        yield f"{path}, line {_line(root, location)}: {field}: {message}{value}"
-
-
-def _cure(problem: ValidationError) -> str:
-    if any(error["type"] == "extra_forbidden" for error in problem.errors()):
-        return f"the fields of a site are: {', '.join(Site.model_fields)}; docs/crawler.md explains each"
-    return "correct the fields named; docs/crawler.md explains each, with a full example"
-
-
-def _line(root: yaml.Node, location: tuple[Any, ...]) -> int:
-    """The line (from 1) of the deepest part of the location that the file has."""
-    node, line = root, root.start_mark.line
-    for part in location:
-        found: yaml.Node | None = None
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    found, line = value, key.start_mark.line
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            found = node.value[part]
-            line = found.start_mark.line
-        if found is None:
-            break
-        node = found
-    return line + 1

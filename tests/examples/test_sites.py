@@ -10,7 +10,8 @@ from parsel import Selector
 
 from examples.newsroom import write_sites
 from examples.newsroom.edition import MediumName, edition
-from yuqing.sites import Site, load_sites
+from yuqing.site_files import load_sites
+from yuqing.sites import Site
 
 Pages = dict[str, httpx.Response]
 

@@ -7,7 +7,7 @@ import pytest
 
 from crawler.cli import known_sites
 from yuqing.settings import load_settings
-from yuqing.sites import SiteError, load_site, load_sites
+from yuqing.site_files import SiteError, load_site, load_sites
 
 GOOD = r"""# a comment
 name: caijing
