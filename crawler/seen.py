@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.canonical import canonicalise, url_hash
+from crawler.canonical import site_address, url_hash
 from yuqing.contracts import read_raw_document
 from yuqing.errors import ContractError
 from yuqing.objects import ObjectStore
@@ -117,4 +117,4 @@ def _addresses(batch: bytes, site: Site) -> Iterator[int]:
             continue  # the cleaning quarantines it with the reason; here it settles nothing
         if document.kind != "transcript":
             yield url_hash(document.canonical_url)
-            yield url_hash(canonicalise(document.url, site.keep_parameters))
+            yield url_hash(site_address(site, document.url))

@@ -10,7 +10,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.spidermiddlewares.base import BaseSpiderMiddleware
 
-from crawler.canonical import canonicalise, url_hash
+from crawler.canonical import site_address, url_hash
 from crawler.site_crawler import ARTICLE, SiteCrawler, of
 
 GONE = frozenset({404, 410})
@@ -22,7 +22,7 @@ class AlreadySeen(IgnoreRequest):
 
 def address(crawler: SiteCrawler, url: str) -> int:
     """The hash of an address in this site's canonical form. Raises ValueError for what is no http(s) address."""
-    return url_hash(canonicalise(url, crawler.site.keep_parameters))
+    return url_hash(site_address(crawler.site, url))
 
 
 class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.canonical import canonicalise, join, tracking_parameters, url_hash
+from crawler.canonical import canonicalise, join, request_address, site_address, tracking_parameters, url_hash
+from yuqing.sites import Site
 
 HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{2,4}){1,2}", fullmatch=True)
 # Ids of pages, as path segments and parameter values: no "/" and no ".", which have a meaning of their own there, and no
@@ -103,6 +104,61 @@ def test_parameters_keep_their_values(host: str, parameters: dict[str, str]) -> 
 
 def test_a_site_may_keep_a_parameter() -> None:
     assert canonicalise("http://example.cn/?from=7&spm=1", keep_parameters=["from"]) == "http://example.cn/?from=7"
+
+
+def site(*rules: tuple[str, str], keep: tuple[str, ...] = ()) -> Site:
+    rewrite = tuple({"match": match, "to": to} for match, to in rules)
+    return Site(
+        name="one",
+        title="一",
+        start_urls=("https://www.example.cn/",),
+        articles=("https://www",),
+        rewrite=rewrite,
+        keep_parameters=keep,
+    )
+
+
+RULES = [
+    (r"https?://(?:m|wap|3g)\.example\.cn/a/(\d+)\.shtml", r"https://www.example.cn/article/\1.html"),
+    (r"https?://old\.example\.cn/show\?id=(\d+)", r"http://m.example.cn/a/\1.shtml"),
+    (r"http://www\.example\.cn/", "https://www.example.cn/"),
+]
+CIRCLE = [("https?://a\\.cn/", "http://b.cn/"), ("https?://b\\.cn/", "http://a.cn/")]
+ENDLESS = [("http://a\\.cn/", "http://b.cn/x/"), ("http://b\\.cn/", "http://a.cn/y/")]
+
+
+@given(st.integers(min_value=0), st.lists(NOISE), st.sampled_from(["http", "https"]))
+def test_other_addresses_of_a_page_are_one(number: int, noise: list[tuple[str, str]], scheme: str) -> None:
+    one = site(*RULES)
+    noisy = "&".join(f"{name}={value}" for name, value in noise)
+    for url in (
+        f"{scheme}://m.example.cn/a/{number}.shtml?{noisy}",
+        f"{scheme}://WAP.example.cn/a/{number}.shtml#c",
+        f"{scheme}://old.example.cn/show?{noisy}&id={number}",
+        f"{scheme}://www.example.cn/article/{number}.html?{noisy}",
+    ):
+        assert site_address(one, url) == f"https://www.example.cn/article/{number}.html"
+        assert site_address(one, request_address(one, url)) == site_address(one, url)
+
+
+@given(
+    st.sampled_from([RULES, CIRCLE, ENDLESS, [*CIRCLE, *RULES], []]),
+    st.sampled_from(["a.cn", "b.cn", "m.example.cn", "old.example.cn", "www.example.cn"]),
+    st.lists(IDS, max_size=3),
+    st.lists(st.tuples(NAMES, IDS), max_size=3),
+)
+def test_identities_are_stable_whatever_the_rules(rules, host, segments, parameters) -> None:
+    one = site(*rules)
+    once = site_address(one, address(host, segments, parameters))
+    assert site_address(one, once) == once
+
+
+def test_what_is_asked_for_is_rewritten_and_keeps_its_parameters() -> None:
+    one = site((r"http://(?:m\.)?example\.cn/", "https://www.example.cn/"))
+    assert request_address(one, "http://m.example.cn/a?spm=1&b=2#c") == "https://www.example.cn/a?spm=1&b=2#c"
+    assert request_address(one, "https://other.cn/a?spm=1") == "https://other.cn/a?spm=1"
+    assert request_address(site(*CIRCLE), "http://a.cn/?spm=1") == "http://a.cn/?spm=1"
+    assert site_address(site(keep=("spm",)), "http://a.cn/?spm=1&from=2") == "http://a.cn/?spm=1"
 
 
 def test_the_list_is_read() -> None:
