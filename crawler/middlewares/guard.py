@@ -10,14 +10,10 @@ from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
 
+from crawler.egress import RefusedAddress
 from crawler.report import CrawlReport
 from crawler.site_crawler import of
-
-
-class RefusedAddress(IgnoreRequest):
-    """The request's host is, or resolves to, a private, loopback, link-local or otherwise non-public address."""
 
 
 class GuardMiddleware:

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 
 from crawler.canonical import canonicalise, join, url_hash
 from crawler.decode import decode
+from crawler.egress import RefusedAddress
 from crawler.feeds import BrokenFeed, Entry, parse_feed, parse_sitemap, parse_time
 from crawler.media import find_media
-from crawler.middlewares.guard import RefusedAddress
 from crawler.middlewares.seen_urls import GONE, AlreadySeen, address
 from crawler.site_crawler import ARTICLE, FEED, LIST, SITEMAP, FetchedPage, SiteCrawler, of
 from yuqing.contracts import now

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from scrapy import Request
 
-from crawler.middlewares.guard import GuardMiddleware, RefusedAddress
+from crawler.egress import RefusedAddress
+from crawler.middlewares.guard import GuardMiddleware
 from crawler.report import CrawlReport
 from yuqing.contracts import now
 
