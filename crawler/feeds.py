@@ -20,12 +20,21 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 @dataclass(frozen=True)
 class Entry:
-    """An article as announced: its address and, where given, its title, author and time of publication."""
+    """An article as announced: its address and, where given, its title, author, times of publication and last change."""
 
     url: str
     title: str | None = None
     author: str | None = None
     published_at: datetime | None = None
+    modified: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ChildSitemap:
+    """A sitemap that an index names, and the time of its last change where given."""
+
+    url: str
+    modified: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -33,16 +42,15 @@ class Sitemap:
     """A sitemap's articles, and the sitemaps that an index names."""
 
     entries: list[Entry] = field(default_factory=list)
-    children: list[str] = field(default_factory=list)
+    children: list[ChildSitemap] = field(default_factory=list)
 
 
 class BrokenFeed(ValueError):
     """A feed or sitemap has no readable XML."""
 
 
-def parse_feed(body: bytes, content_type: str = "") -> list[Entry]:
-    """The entries of an RSS 0.9-2.0 or Atom feed, in its order. Raises BrokenFeed."""
-    entries = []
+def parse_feed(body: bytes, content_type: str = "") -> Iterator[Entry]:
+    """The entries of an RSS 0.9-2.0 or Atom feed, in its order. Raises BrokenFeed when the first is asked for."""
     for node in _root(body, content_type).iter():
         if _name(node) not in ("item", "entry"):
             continue
@@ -66,8 +74,7 @@ def parse_feed(body: bytes, content_type: str = "") -> list[Entry]:
                 None,
             )
             author = found.get("author") or found.get("creator")
-            entries.append(Entry(url, found.get("title"), author, parse_time(time)))
-    return entries
+            yield Entry(url, found.get("title"), author, parse_time(time))
 
 
 def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**20) -> Sitemap:
@@ -81,17 +88,10 @@ def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**2
         if not found.get("loc"):
             continue
         if _name(node) == "sitemap":
-            result.children.append(found["loc"])
+            result.children.append(ChildSitemap(found["loc"], parse_time(found.get("lastmod"))))
         elif _name(node) == "url":
-            # lastmod is the time of the last change, not of publication: no hint.
-            result.entries.append(
-                Entry(
-                    found["loc"],
-                    found.get("title"),
-                    None,
-                    parse_time(found.get("publication_date")),
-                )
-            )
+            published, modified = parse_time(found.get("publication_date")), parse_time(found.get("lastmod"))
+            result.entries.append(Entry(found["loc"], found.get("title"), None, published, modified))
     return result
 
 

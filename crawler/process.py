@@ -19,7 +19,8 @@ from crawler.browser import BrowserPool, check_browser
 from crawler.report import CrawlReport
 from crawler.seen import SeenUrls, load
 from crawler.site_crawler import SiteCrawler
-from crawler.spiders.site import SiteSpider
+from crawler.spiders.base import SiteSpider
+from yuqing import watchlist
 from yuqing.contracts import now
 from yuqing.errors import YuqingError
 from yuqing.identity import new_ulid
@@ -50,13 +51,19 @@ def crawl(
     if any(site.browser for site in sites):
         check_browser(options)
     seen = _load_seen(sites, store)
-    return _Crawl(sites, store, settings, seen, max_pages, watch).run()
+    names = _names(store) if any(site.search for site in sites) else []
+    return _Crawl(sites, store, settings, seen, names, max_pages, watch).run()
 
 
 def _load_seen(sites: Sequence[Site], store: ObjectStore) -> list[SeenUrls]:
     store.ensure_bucket()
     with ThreadPoolExecutor(4) as readers:
         return list(readers.map(lambda site: load(store, site), sites))
+
+
+def _names(store: ObjectStore) -> list[str]:
+    """The names and aliases of the watchlist, each once."""
+    return list(dict.fromkeys(name for company in watchlist.load(store) for name in company.names))
 
 
 class _Crawl:
@@ -68,11 +75,13 @@ class _Crawl:
         store: ObjectStore,
         settings: Settings,
         seen: Sequence[SeenUrls],
+        names: Sequence[str],
         max_pages: int | None,
         watch: Callable[[Sequence[CrawlReport]], None] | None,
     ) -> None:
         self.options = settings.crawler
         self.store = store
+        self.names = names
         self.max_pages = max_pages
         self.watch = watch
         self.reports: list[CrawlReport] = []
@@ -140,6 +149,7 @@ class _Crawl:
                 batches=batches,
                 report=report,
                 browsers=self.browsers,
+                names=self.names,
                 max_pages=self.max_pages,
             )
             self.reports.append(report)

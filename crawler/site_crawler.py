@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,10 @@ class FetchedPage:
 
 
 class SiteCrawler(Crawler):
-    """One site's crawl. Its components find what they share here (see `of`)."""
+    """One site's crawl. Its components find what they share here (see `of`).
+
+    names: those of the watchlist, for the site's search.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class SiteCrawler(Crawler):
         batches: BatchWriter,
         report: CrawlReport,
         browsers: BrowserPool | None,
+        names: Sequence[str] = (),
         max_pages: int | None = None,
     ) -> None:
         super().__init__(spider, scrapy_settings)
@@ -64,6 +69,7 @@ class SiteCrawler(Crawler):
         self.batches = batches
         self.report = report
         self.browsers = browsers
+        self.names = names
         self.max_pages = max_pages
         self._closing: asyncio.Task[None] | None = None
 

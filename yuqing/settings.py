@@ -98,6 +98,8 @@ class CrawlerSettings(Section):
     batch_seconds: float = Field(60, gt=0, description="or this age")
     download_timeout_s: float = Field(30, gt=0)
     retries: int = Field(2, ge=0, description="further tries of a request that failed or met 408, 429 or 5xx")
+    sitemaps: int = Field(50, ge=0, description="sitemaps of indexes that a run reads of a site, the newest first")
+    searches: int = Field(200, ge=1, description="names of the watchlist that a run asks a site's search for")
     page_bytes: int = Field(16 * 2**20, ge=1, description="larger pages are refused")
     media_bytes: int = Field(512 * 2**20, ge=1, description="larger recordings are refused")
     media_timeout_s: float = Field(600, gt=0, description="a whole recording")

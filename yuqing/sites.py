@@ -259,7 +259,7 @@ class Site(_Rules):
     """RSS or Atom."""
     sitemaps: tuple[Url, ...] = ()
     """Sitemaps, news sitemaps or sitemap indexes, also gzipped."""
-    sitemap_days: float = Field(default=7, gt=0)
+    sitemap_days: float = Field(default=30, gt=0)
     """Entries of sitemaps whose lastmod or publication date is older are left out, and so are older sitemaps."""
     search: tuple[Search, ...] = ()
 

@@ -1,1 +1,1 @@
-"""Spiders: one kind of site a file."""
+"""One Scrapy spider a site (base.py) and the kinds of sources in which it finds articles: one kind a file."""

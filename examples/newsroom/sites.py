@@ -58,6 +58,7 @@ def definitions(base_urls: Mapping[str, str]) -> dict[str, dict[str, object]]:
             ],
             "feeds": [f"{portal}/rss/news.xml"],
             "sitemaps": [f"{portal}/sitemap_index.xml"],
+            "sitemap_days": 36_500,  # the edition is of one day, and read on any
             # The second is for addresses that redirect to the first; the internal ones are robots.txt's to forbid.
             "articles": [
                 rf"{escape(portal)}/(internal/)?a/\d{{8}}/\d{{6}}\.shtml$",

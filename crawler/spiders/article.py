@@ -1,0 +1,115 @@
+"""From an article's response to a raw document: its text, its identity, its other names."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from typing import TYPE_CHECKING, Any
+
+from parsel import Selector
+from scrapy.http import Response
+
+from crawler.canonical import join, site_address, url_hash
+from crawler.decode import decode
+from crawler.feeds import Entry
+from crawler.media import find_media
+from crawler.middlewares.seen_urls import address
+from crawler.site_crawler import FetchedPage
+from crawler.spiders.hints import hints
+from yuqing.contracts import now
+from yuqing.sites import Site
+
+if TYPE_CHECKING:
+    from crawler.site_crawler import SiteCrawler
+
+_CANONICAL_HINT = re.compile(r"""<link\b[^>]{0,500}\brel\s*=\s*["']?canonical""", re.IGNORECASE)
+_TEXTUAL = re.compile(r"html|xml|json|javascript")
+
+
+class NoArticle(Exception):
+    """The page is none that can be kept; the message says why. It is not settled: the next run tries again."""
+
+
+def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_by: str) -> FetchedPage | None:
+    """The page as a raw document; None when it is another name of one that this run or an earlier one has.
+
+    All names of the page are settled at once, not when its batch is written: another of them may arrive in the meantime.
+    Raises NoArticle.
+    """
+    site, seen, request = crawler.site, crawler.seen, response.request
+    assert request is not None
+    canonical = site_address(site, response.url)
+    if not site.is_article(canonical):
+        raise NoArticle(f"leads to {response.url}, which is no article by the site's patterns")
+    redirects = request.meta.get("redirect_urls", [])
+    hashes = {address(crawler, url) for url in (response.url, request.url, *redirects)}
+    refused = not_text(response)
+    text, encoding = ("", "") if refused else read_text(response, site)
+    if not refused and not text.strip():
+        raise NoArticle("an empty page")
+    canonical = _declared_canonical(text, response.url, site) or canonical
+    identity = url_hash(canonical)
+    hashes.add(identity)
+    if identity in seen:
+        crawler.report.duplicates += 1
+        crawler.batches.settle(seen.settle(hashes))
+        return None
+    hashes = seen.settle(hashes)
+    record: dict[str, Any] = {
+        "url": response.url,
+        "canonical_url": canonical,
+        "site": site.name,
+        "spider": found_by,
+        "kind": "page",
+        "fetched_at": now(),
+        "http_status": response.status,
+        "content_type": content_type(response),
+        "encoding": encoding,
+        "body": text,
+        **hints(text, entry, site.fields),
+        "parent_url": request.meta.get("parent"),
+        "depth": request.meta.get("depth", 0),
+        "run_id": crawler.report.run_id,
+    }
+    if refused:
+        record["body_base64"] = b64encode(response.body).decode()
+        return FetchedPage(record, settles=hashes, refused=refused)
+    return FetchedPage(record, find_media(text, response.url), hashes, via_browser="browser" in request.meta)
+
+
+def read_text(response: Response, site: Site) -> tuple[str, str]:
+    """(text, name of the encoding) of a page; Chromium's are UTF-8 already."""
+    if response.request is not None and "browser" in response.request.meta:
+        return response.body.decode("utf-8"), "utf-8"
+    return decode(response.body, content_type(response), site.charset)
+
+
+def content_type(response: Response) -> str:
+    """The Content-Type header, "" without one."""
+    return (response.headers.get("Content-Type") or b"").decode("latin-1")
+
+
+def not_text(response: Response) -> str | None:
+    """Why the body is no text, or None. A missing type is given the benefit of the doubt, a NUL byte is not."""
+    kind = content_type(response).partition(";")[0].strip().lower()
+    if kind and not kind.startswith("text/") and not _TEXTUAL.search(kind):
+        return f"{kind} is no text"
+    if b"\0" in response.body[:1024] and response.body[:2] not in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return "binary data"
+    return None
+
+
+def _declared_canonical(text: str, url: str, site: Site) -> str | None:
+    """rel=canonical, where it can be believed: an article of this site, on the same host."""
+    if not _CANONICAL_HINT.search(text):
+        return None
+    declared = join(url, Selector(text).xpath("//link[@rel='canonical']/@href").get(""))
+    if not declared:
+        return None
+    try:
+        canonical = site_address(site, declared)
+    except ValueError:
+        return None
+    same_host = canonical.split("/", 3)[2] == site_address(site, url).split("/", 3)[2]
+    return canonical if same_host and site.is_article(canonical) else None

@@ -1,0 +1,111 @@
+"""The spider of one site: it asks every kind of source that the site's file names, and reads the articles they announce."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Self
+
+from scrapy import Request, Spider
+from scrapy.crawler import Crawler
+from scrapy.exceptions import IgnoreRequest
+from scrapy.http import Response
+from scrapy.spidermiddlewares.httperror import HttpError
+from twisted.python.failure import Failure
+
+from crawler.canonical import join, request_address, site_address
+from crawler.egress import RefusedAddress
+from crawler.feeds import Entry
+from crawler.middlewares.seen_urls import GONE, AlreadySeen
+from crawler.site_crawler import ARTICLE, FetchedPage, SiteCrawler, of
+from crawler.spiders.article import NoArticle, read_article, read_text
+from crawler.spiders.feed import Feeds
+from crawler.spiders.search import Searches
+from crawler.spiders.site import Lists
+from crawler.spiders.sitemap import Sitemaps
+from crawler.spiders.source import Source
+
+SOURCES: tuple[type[Source], ...] = (Lists, Feeds, Sitemaps, Searches)
+
+
+class SiteSpider(Spider):
+    """Crawls one site. What is an article, and where they are announced, stands in the site's file."""
+
+    name = "site"
+
+    def __init__(self, crawler: SiteCrawler, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.site_crawler = crawler
+        self.site = crawler.site
+        self.report = crawler.report
+        self.sources = [kind(self) for kind in SOURCES]
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *_: Any, **keywords: Any) -> Self:
+        """Scrapy's way in."""
+        spider = cls(of(crawler), **keywords)
+        spider._set_crawler(crawler)
+        return spider
+
+    async def start(self) -> AsyncIterator[Request]:
+        """The beginnings of all sources."""
+        for source in self.sources:
+            for request in source.start():
+                yield request
+
+    def article(self, entry: Entry, source: Response, *, found_by: str) -> Iterator[Request]:
+        """The request for an article announced on a page, unless the site's patterns say that it is none."""
+        url = join(source.url, entry.url)
+        if url is None:
+            return
+        try:
+            canonical = site_address(self.site, url)
+        except ValueError:
+            return
+        if self.site.is_article(canonical):
+            yield self.request(
+                request_address(self.site, url), ARTICLE, self.parse_article, source, found_by=found_by, entry=entry
+            )
+
+    def request(
+        self, url: str, role: str, callback: Any, source: Response | None = None, *, found_by: str, **arguments: Any
+    ) -> Request:
+        """A request with what the middlewares need to know of it; `source` is the page on which its address was found."""
+        # Articles before further list pages: what is found is brought in before more is looked for.
+        return Request(
+            url,
+            callback=callback,
+            errback=self.failed,
+            cb_kwargs=arguments,
+            meta={"role": role, "parent": source.url if source else None, "found_by": found_by},
+            priority=1 if role == ARTICLE else 0,
+        )
+
+    def parse_article(self, response: Response, entry: Entry) -> Iterator[FetchedPage]:
+        """The page as an item, unless it is known or none that can be kept."""
+        request = response.request
+        assert request is not None
+        try:
+            page = read_article(response, entry, self.site_crawler, request.meta["found_by"])
+        except NoArticle as problem:
+            self.report.error(request.meta.get("redirect_urls", [request.url])[0], str(problem))
+            return
+        if page:
+            yield page
+
+    def failed(self, failure: Failure) -> None:
+        """Count what could not be had; it is not settled, so the next run tries again (but for what is gone)."""
+        request: Request = failure.request  # type: ignore[attr-defined]
+        problem = failure.value
+        if isinstance(problem, HttpError):
+            if problem.response.status not in GONE or request.meta["role"] != ARTICLE:
+                self.report.error(request.url, f"HTTP {problem.response.status}")
+        elif isinstance(problem, RefusedAddress):
+            self.report.error(request.url, str(problem))
+        elif isinstance(problem, IgnoreRequest) and "robots.txt" in str(problem):
+            self.report.forbidden_by_robots += 1
+        elif not isinstance(problem, AlreadySeen):
+            self.report.error(request.url, str(problem) or type(problem).__name__)
+
+    def text(self, response: Response) -> str:
+        """A page's text, by the site's charset and what the page says of itself."""
+        return read_text(response, self.site)[0]

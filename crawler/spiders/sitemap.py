@@ -1,0 +1,57 @@
+"""Sitemaps, news sitemaps and indexes: what changed of late."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from scrapy import Request
+from scrapy.http import Response
+
+from crawler.canonical import join
+from crawler.feeds import BrokenFeed, parse_sitemap
+from crawler.site_crawler import SITEMAP
+from crawler.spiders.article import content_type
+from crawler.spiders.source import Source
+from yuqing.contracts import now
+
+if TYPE_CHECKING:
+    from crawler.spiders.base import SiteSpider
+
+
+class Sitemaps(Source):
+    """`sitemaps`, and those that indexes name: newest first, at most crawler.sitemaps of them a run."""
+
+    name = "sitemap"
+    role = SITEMAP
+
+    def __init__(self, spider: SiteSpider) -> None:
+        super().__init__(spider)
+        self._left = spider.site_crawler.options.sitemaps
+        self._oldest = now() - timedelta(days=self.site.sitemap_days)
+
+    def start(self) -> Iterator[Request]:
+        for url in self.site.sitemaps:
+            yield self.request(url, self.parse)
+
+    def parse(self, response: Response) -> Iterator[Request]:
+        """Articles of a sitemap, and the sitemaps of an index."""
+        try:
+            sitemap = parse_sitemap(response.body, content_type(response))
+        except BrokenFeed as problem:
+            self.report.error(response.url, f"sitemap: {problem}")
+            return
+        children = [child for child in sitemap.children if self._recent(child.modified)]
+        # Those without a date first: nothing says that they are old.
+        children.sort(key=lambda child: (child.modified is None, child.modified or self._oldest), reverse=True)
+        for child in children:
+            absolute = join(response.url, child.url)
+            if absolute and self._left > 0:
+                self._left -= 1
+                yield self.request(absolute, self.parse, response)
+        recent = (entry for entry in sitemap.entries if self._recent(entry.modified or entry.published_at))
+        yield from self.articles(recent, response)
+
+    def _recent(self, moment: datetime | None) -> bool:
+        return moment is None or moment >= self._oldest
