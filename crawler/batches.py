@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from scrapy.crawler import Crawler
 
 from crawler.report import CrawlReport
+from crawler.retries import Retries, Snapshot, Tried
 from crawler.seen import pack, segment_key
 from crawler.site_crawler import FetchedPage, SiteCrawler, of
 from yuqing import quarantine
@@ -28,12 +29,18 @@ STAGE = "crawler"
 
 @dataclass
 class Batch:
-    """What is collected and not yet written. `opened` is in seconds of the monotonic clock."""
+    """What is collected and not yet written.
+
+    known: how many of the lines repeat a page for the sake of a recording that came later; `opened` is in seconds of
+    the monotonic clock.
+    """
 
     lines: list[bytes] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     settles: set[int] = field(default_factory=set)
+    recordings: list[Tried] = field(default_factory=list)
     size: int = 0
+    known: int = 0
     via_browser: int = 0
     opened: float = field(default_factory=monotonic)
 
@@ -44,21 +51,41 @@ class Batch:
 class BatchWriter:
     """Collects one site's documents and writes them batch by batch, one at a time and in order.
 
-    The order of the three writes of a batch is the guarantee: documents, quarantine, seen segment. Killed before the
-    first, the pages are fetched again; killed before the last, `seen.repair` makes the segment up from the batch.
+    The order of the writes of a batch is the guarantee: failures, documents, quarantine, seen segment. Killed before
+    the documents, the pages are fetched again; killed before the segment, `seen.repair` makes it up from the batch. The
+    failures come first because only they know which recordings the settled pages lack.
     """
 
     def __init__(
-        self, store: ObjectStore, site: str, report: CrawlReport, *, pages: int, seconds: float, size: int
+        self,
+        store: ObjectStore,
+        site: str,
+        report: CrawlReport,
+        retries: Retries,
+        *,
+        pages: int,
+        seconds: float,
+        size: int,
     ) -> None:
-        self.store, self.site, self.report = store, site, report
+        self.store, self.site, self.report, self.retries = store, site, report, retries
         self._pages, self._seconds, self._size = pages, seconds, size
         self._open = Batch()
         self._writing = asyncio.Lock()
         self.failure: YuqingError | None = None
 
-    def add(self, record: dict[str, Any], settles: Iterable[int], *, via_browser: bool = False) -> None:
-        """Put a page into the open batch; a record that breaks the contract goes to quarantine with the reason."""
+    def add(
+        self,
+        record: dict[str, Any],
+        settles: Iterable[int],
+        *,
+        via_browser: bool = False,
+        recordings: Sequence[Tried] = (),
+        known: bool = False,
+    ) -> None:
+        """Put a page into the open batch; a record that breaks the contract goes to quarantine with the reason.
+
+        known: the page is on S3 already and is written again for a recording that came later.
+        """
         try:
             line = RawDocument.model_validate(record).model_dump_json().encode() + b"\n"
         except (ValidationError, ValueError) as problem:
@@ -66,7 +93,9 @@ class BatchWriter:
             return
         self.settle(settles)
         self._open.lines.append(line)
-        self.report.collected += 1
+        self._open.recordings += recordings
+        self._open.known += known
+        self.report.collected += not known
         self._open.size += len(line)
         self._open.via_browser += via_browser
 
@@ -89,7 +118,8 @@ class BatchWriter:
     @property
     def old(self) -> bool:
         """Whether the open batch has reached its age."""
-        return bool(self._open) and monotonic() - self._open.opened >= self._seconds
+        waiting = bool(self._open) or self.retries.changed
+        return waiting and monotonic() - self._open.opened >= self._seconds
 
     async def flush(self) -> None:
         """Write the open batch in a thread. After a failure nothing more is written: see `failure`.
@@ -98,27 +128,42 @@ class BatchWriter:
         """
         async with self._writing:
             batch, self._open = self._open, Batch()
-            if not batch or self.failure:
+            if self.failure:
+                return
+            moment = datetime.now(UTC)
+            key = f"raw/{self.site}/{moment:%Y/%m/%d}/{new_ulid()}.jsonl.gz"
+            self.retries.recordings(key, batch.recordings)
+            failures = self.retries.snapshot()
+            if not batch and not failures:
                 return
             try:
-                await asyncio.to_thread(self._write, batch)
+                await asyncio.to_thread(self._write, batch, key, moment, failures)
             except YuqingError as problem:
                 self.failure = problem
                 raise
-            self.report.new_articles += len(batch.lines)
+            self.retries.written(batch.settles, batch.recordings)
+            self.report.new_articles += len(batch.lines) - batch.known
             self.report.new_via_browser += batch.via_browser
             self.report.quarantined += len(batch.rejected)
             self.report.batches += bool(batch.lines)
 
-    def _write(self, batch: Batch) -> None:
-        ulid = new_ulid()
-        moment = datetime.now(UTC)
-        key = f"raw/{self.site}/{moment:%Y/%m/%d}/{ulid}.jsonl.gz"
+    async def close(self) -> None:
+        """Give up what failed too often, and write what is left. Raises YuqingError."""
+        for failure in self.retries.give_up():
+            self.report.gave_up(failure.url, failure.reason)
+            if failure.role == "page":
+                self.settle([self.retries.address(failure.url)])
+        await self.flush()
+        await self.flush()  # the failures once more, without those that the last batch settled
+
+    def _write(self, batch: Batch, key: str, moment: datetime, failures: Snapshot | None) -> None:
+        if failures:
+            failures.write(self.store)
         if batch.lines:
             data = gzip.compress(b"".join(batch.lines), compresslevel=6, mtime=0)
             self.store.put(key, data, content_type="application/gzip")
         if batch.rejected:
-            quarantine.write(self.store, STAGE, ulid, batch.rejected, day=moment)
+            quarantine.write(self.store, STAGE, key, batch.rejected, day=moment)
         if batch.settles:
             self.store.put(segment_key(key), pack(batch.settles), content_type="application/octet-stream")
 
@@ -148,7 +193,7 @@ class BatchPipeline:
         if item.refused:
             self.batches.reject(item.record, item.refused, item.settles)
         else:
-            self.batches.add(item.record, item.settles, via_browser=item.via_browser)
+            self.batches.add(item.record, item.settles, via_browser=item.via_browser, recordings=item.recordings)
         if self.batches.full:
             await self._flush()
         return item
@@ -158,7 +203,7 @@ class BatchPipeline:
         self._closing.set()
         if self._clock:
             await self._clock  # not cancelled: it may be in the middle of a batch
-        await self._flush()
+        await self._write(self.batches.close)
 
     async def _watch(self) -> None:
         while not self._closing.is_set():
@@ -168,8 +213,11 @@ class BatchPipeline:
                 await self._flush()
 
     async def _flush(self) -> None:
+        await self._write(self.batches.flush)
+
+    async def _write(self, write: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self.batches.flush()
+            await write()
         except YuqingError as problem:
             self.crawler.give_up(problem)
 

@@ -16,7 +16,9 @@ from scrapy.settings.default_settings import RETRY_EXCEPTIONS
 
 from crawler.batches import BatchWriter
 from crawler.browser import BrowserPool, check_browser
+from crawler.canonical import site_address, url_hash
 from crawler.report import CrawlReport
+from crawler.retries import Retries
 from crawler.seen import SeenUrls, load
 from crawler.site_crawler import SiteCrawler
 from crawler.spiders.base import SiteSpider
@@ -131,10 +133,23 @@ class _Crawl:
             if self.stopping:
                 return
             report = CrawlReport(run_id=new_ulid(), site=site.name, started=now())
+            retries = Retries(
+                site.name,
+                address=lambda url: url_hash(site_address(site, url)),
+                settled=seen.__contains__,
+                runs=self.options.retry_runs,
+                days=self.options.retry_days,
+            )
+            try:
+                await asyncio.to_thread(retries.load, self.store)
+            except YuqingError as problem:
+                self.problems.append(problem)
+                return
             batches = BatchWriter(
                 self.store,
                 site.name,
                 report,
+                retries,
                 pages=self.options.batch_pages,
                 seconds=self.options.batch_seconds,
                 size=self.options.batch_bytes,
@@ -252,6 +267,6 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
             "crawler.middlewares.browser.BrowserMiddleware": 760,
         },
         "SPIDER_MIDDLEWARES": {"crawler.middlewares.seen_urls.SeenUrlsSpiderMiddleware": 950},
-        "EXTENSIONS": {"crawler.report.ReportExtension": 10},
+        "EXTENSIONS": {"crawler.report.ReportExtension": 10, "crawler.retries.RetriesExtension": 20},
         "ITEM_PIPELINES": {"crawler.media.MediaPipeline": 100, "crawler.batches.BatchPipeline": 200},
     }

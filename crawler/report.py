@@ -17,6 +17,7 @@ from yuqing.contracts import now
 from yuqing.objects import ObjectStore
 
 MAX_ERRORS = 20  # addresses named in a report; all errors are counted
+MAX_GIVEN_UP = 200
 
 
 @dataclass
@@ -46,12 +47,20 @@ class CrawlReport:
     bytes: int = 0
     error_count: int = 0
     errors: list[dict[str, str]] = field(default_factory=list)
+    given_up_count: int = 0
+    given_up: list[dict[str, str]] = field(default_factory=list)
 
     def error(self, url: str, reason: str) -> None:
         """Count a failure; the first ones are kept with their address."""
         self.error_count += 1
         if len(self.errors) < MAX_ERRORS:
             self.errors.append({"url": url, "reason": reason})
+
+    def gave_up(self, url: str, reason: str) -> None:
+        """Count an address that will not be tried again; the first ones are kept with the last reason."""
+        self.given_up_count += 1
+        if len(self.given_up) < MAX_GIVEN_UP:
+            self.given_up.append({"url": url, "reason": reason})
 
     @property
     def failed(self) -> bool:

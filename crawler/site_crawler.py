@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crawler.batches import BatchWriter
     from crawler.browser import BrowserPool
     from crawler.report import CrawlReport
+    from crawler.retries import Retries, Tried
     from crawler.seen import SeenUrls
     from yuqing.errors import YuqingError
     from yuqing.objects import ObjectStore
@@ -30,7 +31,7 @@ class FetchedPage:
 
     record: the fields of a RawDocument but for `media`; media_urls: recordings that the page names;
     settles: hashes of the addresses that need no request once this page is on S3; via_browser: Chromium loaded it;
-    refused: why the page is no document, for which it goes to quarantine.
+    refused: why the page is no document, for which it goes to quarantine; recordings: what became of media_urls.
     """
 
     record: dict[str, Any] = field(repr=False)
@@ -38,6 +39,7 @@ class FetchedPage:
     settles: set[int] = field(default_factory=set)
     via_browser: bool = False
     refused: str | None = None
+    recordings: list[Tried] = field(default_factory=list)
 
 
 class SiteCrawler(Crawler):
@@ -67,6 +69,7 @@ class SiteCrawler(Crawler):
         self.store = store
         self.seen = seen
         self.batches = batches
+        self.retries: Retries = batches.retries
         self.report = report
         self.browsers = browsers
         self.names = names

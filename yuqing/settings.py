@@ -96,6 +96,8 @@ class CrawlerSettings(Section):
     batch_pages: int = Field(500, ge=1, description="a batch is written when it has this many pages,")
     batch_bytes: int = Field(32 * 2**20, ge=1, description="or this many bytes,")
     batch_seconds: float = Field(60, gt=0, description="or this age")
+    retry_runs: int = Field(20, ge=1, description="runs in which a page or a recording may fail until it is given up,")
+    retry_days: float = Field(30, gt=0, description="or days after the first failure")
     download_timeout_s: float = Field(30, gt=0)
     retries: int = Field(2, ge=0, description="further tries of a request that failed or met 408, 429 or 5xx")
     sitemaps: int = Field(50, ge=0, description="sitemaps of indexes that a run reads of a site, the newest first")

@@ -9,6 +9,7 @@ import pytest
 
 from crawler.batches import BatchWriter
 from crawler.report import CrawlReport
+from crawler.retries import Retries
 from crawler.seen import load, unpack
 from tests.crawler.test_seen import SITE
 from yuqing import quarantine
@@ -41,7 +42,8 @@ class Remembering:
 
 def writer(store: Any, **limits: Any) -> BatchWriter:
     report = CrawlReport("run", "one", now())
-    return BatchWriter(store, "one", report, **{"pages": 10, "seconds": 60, "size": 10**6, **limits})
+    retries = Retries("one", address=lambda url: int(url.rsplit("/", 1)[1]), settled=lambda hash_: False)
+    return BatchWriter(store, "one", report, retries, **{"pages": 10, "seconds": 60, "size": 10**6, **limits})
 
 
 def test_a_batch_comes_before_its_segment() -> None:

@@ -1,0 +1,256 @@
+"""What failed and is tried again in later runs: pages, and recordings of pages that are known already."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+from scrapy import Request, signals
+from scrapy.crawler import Crawler
+from scrapy.http import Response
+
+from crawler.feeds import Entry
+from crawler.site_crawler import of
+from yuqing.contracts import now
+from yuqing.identity import new_ulid
+from yuqing.objects import ObjectMissing, ObjectStore
+from yuqing.telemetry import get_logger
+
+log = get_logger(__name__)
+
+# Entries of one site, about 60 bytes each once packed. A site that fails more often is down or a trap: of what is too
+# much, the oldest is left to the lists that may still show it.
+_MOST = 20_000
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An address that could not be had, and what is needed to ask for it again.
+
+    attempts: runs in which it failed while its host answered. For a page, `parent` and `entry` are where it was
+    announced and what was said of it. For a recording, `page` is the canonical address of the page that names it and
+    `batch` the key of the raw batch with that page's record.
+    """
+
+    role: Literal["page", "recording"]
+    url: str
+    reason: str
+    first_failed: datetime
+    attempts: int = 0
+    parent: str | None = None
+    found_by: str = ""
+    entry: Entry | None = None
+    page: str | None = None
+    batch: str | None = None
+
+
+_Key = tuple[str, int | str, str]
+_Line = TypeAdapter(Failure)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A recording of a page that is in a batch: `error` is why it must be tried again; None when it is there, or never will be."""
+
+    page: str
+    url: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The failures as they are to be stored under `key`, and the objects that are then out of date."""
+
+    key: str
+    failures: Sequence[Failure]
+    outdated: Sequence[str]
+
+    def write(self, store: ObjectStore) -> None:
+        """Put before delete: a kill between the two leaves entries twice, and they are merged when read.
+
+        Raises ObjectStoreError.
+        """
+        if self.failures:
+            lines = b"".join(_Line.dump_json(failure, exclude_none=True) + b"\n" for failure in self.failures)
+            store.put(self.key, gzip.compress(lines, compresslevel=6, mtime=0), content_type="application/gzip")
+        for key in self.outdated:
+            store.delete(key)
+
+
+@dataclass
+class Retries:
+    """The failures of one site: those of earlier runs, as this run changes them.
+
+    Each writing is an object of its own, retries/<site>/<ulid>.jsonl.gz, which holds everything and takes the place of
+    those that the run began with and of its own last one. Only whole objects that were read are ever deleted, so two
+    runs at a time lose nothing to each other.
+
+    address: an address's hash in the site's canonical form; settled: whether a hash needs no request;
+    runs, days: after how many attempts, or how long after the first, an address is given up.
+    """
+
+    site: str
+    address: Callable[[str], int]
+    settled: Callable[[int], bool]
+    runs: int = 20
+    days: float = 30
+    _entries: dict[_Key, Failure] = field(default_factory=dict)
+    _failed_now: set[_Key] = field(default_factory=set)
+    _hosts: set[str] = field(default_factory=set)
+    _objects: list[str] = field(default_factory=list)
+    changed: bool = False
+
+    def load(self, store: ObjectStore) -> None:
+        """Read what earlier runs left; of several entries for one address the newest counts. Raises ObjectStoreAway."""
+        for item in store.list(f"retries/{self.site}/"):
+            try:
+                lines = gzip.decompress(store.get(item.key)).splitlines()
+                found = [_Line.validate_json(line) for line in lines]
+            except ObjectMissing:
+                continue  # another run has just replaced it by an object that is listed too, or comes
+            except (ValidationError, OSError, EOFError) as problem:
+                log.warning("a list of failures cannot be read and is left aside", key=item.key, reason=str(problem))
+                continue
+            self._objects.append(item.key)
+            for failure in found:
+                self._merge(failure)
+
+    def due(self) -> list[Failure]:
+        """Pages to ask for again, those that failed least often first."""
+        return self._due("page")
+
+    def due_recordings(self) -> list[Failure]:
+        """Recordings to ask for again, those that failed least often first."""
+        return self._due("recording")
+
+    def failed(
+        self, url: str, reason: str, *, entry: Entry | None = None, parent: str | None = None, found_by: str = ""
+    ) -> None:
+        """A page could not be had; `url` is the address as announced, before any redirect."""
+        if self.settled(self.address(url)):
+            return  # a page that is known and was to be read once more
+        self._fail(Failure("page", url, reason, now(), parent=parent, found_by=found_by, entry=entry))
+
+    def recordings(self, batch: str, tried: Iterable[Tried]) -> None:
+        """The recordings of the pages that are about to be written to a batch: those with an error are tried again."""
+        for one in tried:
+            if one.error:
+                self._fail(Failure("recording", one.url, one.error, now(), page=one.page, batch=batch))
+
+    def failed_again(self, recording: Failure, reason: str) -> None:
+        """A recording of an earlier run's page could not be had now either."""
+        self._fail(replace(recording, reason=reason))
+
+    def drop(self, failure: Failure) -> None:
+        """Forget an entry without the address being settled."""
+        self.changed |= self._entries.pop(self._key(failure), None) is not None
+
+    def answered(self, url: str) -> None:
+        """Something could be fetched of this host: its failures count as the pages' own."""
+        host = _host(url)
+        if host not in self._hosts:
+            self._hosts.add(host)
+            self.changed |= bool(self._failed_now)
+
+    def written(self, settles: Iterable[int], tried: Iterable[Tried]) -> None:
+        """A batch is on S3: what it settles, and the recordings that it brings, are no failures any more."""
+        keys: list[_Key] = [("page", hash_, "") for hash_ in settles]
+        keys += [("recording", one.page, one.url) for one in tried if not one.error]
+        for key in keys:
+            self.changed |= self._entries.pop(key, None) is not None
+
+    def give_up(self) -> list[Failure]:
+        """Take out what has failed often or long enough; call it once, at the end, and settle the pages among it."""
+        oldest = datetime.now(UTC) - timedelta(days=self.days)
+        given_up = [
+            failure
+            for key in self._failed_now & self._entries.keys()
+            if (failure := self._counted(key)).attempts >= self.runs or failure.first_failed < oldest
+        ]
+        for failure in given_up:
+            self.drop(failure)
+        return given_up
+
+    def snapshot(self) -> Snapshot | None:
+        """What is to be written now, None when nothing has changed since the last time."""
+        if not self.changed:
+            return None
+        key = f"retries/{self.site}/{new_ulid()}.jsonl.gz"
+        failures = sorted(map(self._counted, self._entries), key=lambda failure: failure.first_failed)[-_MOST:]
+        outdated, self._objects = self._objects, [key] if failures else []
+        self.changed = False
+        return Snapshot(key, failures, outdated)
+
+    def _due(self, role: str) -> list[Failure]:
+        found = [failure for key, failure in self._entries.items() if key[0] == role and key not in self._failed_now]
+        return sorted(found, key=lambda failure: (failure.attempts, failure.first_failed))
+
+    def _key(self, failure: Failure) -> _Key:
+        if failure.role == "page":
+            return ("page", self.address(failure.url), "")
+        return ("recording", failure.page or "", failure.url)
+
+    def _merge(self, failure: Failure) -> None:
+        try:
+            key = self._key(failure)
+        except ValueError:
+            return  # the site's rules have changed: no address of a page any more
+        if failure.role == "page" and self.settled(self.address(failure.url)):
+            self.changed = True
+            return
+        before = self._entries.get(key)
+        if before:
+            attempts, first = max(before.attempts, failure.attempts), min(before.first_failed, failure.first_failed)
+            failure = replace(failure, attempts=attempts, first_failed=first)
+        self._entries[key] = failure
+
+    def _fail(self, failure: Failure) -> None:
+        key = self._key(failure)
+        before = self._entries.get(key)
+        if before:
+            failure = replace(
+                failure,
+                first_failed=before.first_failed,
+                attempts=before.attempts,
+                parent=failure.parent or before.parent,
+                found_by=failure.found_by or before.found_by,
+                entry=failure.entry or before.entry,
+            )
+        self._entries[key] = failure
+        self._failed_now.add(key)
+        self.changed = True
+
+    def _counted(self, key: _Key) -> Failure:
+        """The entry with this run's attempt, which counts only when the host was there."""
+        failure = self._entries[key]
+        if key in self._failed_now and _host(failure.url) in self._hosts:
+            return replace(failure, attempts=failure.attempts + 1)
+        return failure
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.lower()
+
+
+class RetriesExtension:
+    """Tells the failures which hosts were there in this run."""
+
+    def __init__(self, retries: Retries) -> None:
+        self.retries = retries
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's way in."""
+        extension = cls(of(crawler).retries)
+        crawler.signals.connect(extension.downloaded, signals.response_downloaded)
+        return extension
+
+    def downloaded(self, response: Response, request: Request) -> None:
+        """Any page or recording counts; robots.txt alone does not, since it comes from servers whose site is down."""
+        if response.status < 400 and "role" in request.meta:
+            self.retries.answered(request.url)
