@@ -80,6 +80,7 @@ def crawl_command(
 def totals(reports: Sequence[CrawlReport]) -> dict[str, Any]:
     """What --json prints: crawled (new article pages on S3), fetched_js (those of them that Chromium loaded), ..."""
     return {
+        "found": sum(report.found for report in reports),
         "crawled": sum(report.new_articles for report in reports),
         "fetched_js": sum(report.new_via_browser for report in reports),
         "pages": sum(report.pages for report in reports),
@@ -89,6 +90,7 @@ def totals(reports: Sequence[CrawlReport]) -> dict[str, Any]:
         "media": sum(report.media for report in reports),
         "quarantined": sum(report.quarantined for report in reports),
         "errors": sum(report.error_count for report in reports),
+        "flags": [{"site": report.site, **flag} for report in reports for flag in report.flags],
         "sites": [report.as_json() for report in reports],
     }
 
@@ -99,11 +101,11 @@ def _print_table(reports: Sequence[CrawlReport]) -> None:
 
     table = Table(title="crawled", box=None)
     table.add_column("site", no_wrap=True)
-    for column in ("new", "known", "pages", "browser", "gone", "media", "errors", "seconds"):
+    for column in ("found", "new", "known", "pages", "browser", "gone", "media", "errors", "seconds"):
         table.add_column(column, justify="right")
     for report in reports:
-        seconds = (report.finished - report.started).total_seconds() if report.finished else 0
         counts = (
+            report.found,
             report.new_articles,
             report.seen_skipped,
             report.pages,
@@ -111,11 +113,13 @@ def _print_table(reports: Sequence[CrawlReport]) -> None:
             report.gone,
             report.media,
             report.error_count,
-            f"{seconds:.0f}",
+            f"{report.seconds or 0:.0f}",
         )
         table.add_row(report.site, *map(str, counts))
     console = Console()
     console.print(table)
     for report in reports:
+        for flag in report.flags:
+            console.print(f"{report.site}: {flag['message']}", markup=False, soft_wrap=True, style="yellow")
         for error in report.errors:
             console.print(f"{report.site}: {error['url']}: {error['reason']}", markup=False, soft_wrap=True)

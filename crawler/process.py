@@ -17,6 +17,7 @@ from scrapy.settings.default_settings import RETRY_EXCEPTIONS
 from crawler.batches import BatchWriter
 from crawler.browser import BrowserPool, check_browser
 from crawler.canonical import site_address, url_hash
+from crawler.history import conclude
 from crawler.report import CrawlReport
 from crawler.retries import Retries
 from crawler.seen import SeenUrls, load
@@ -172,7 +173,7 @@ class _Crawl:
             try:
                 await self.process.crawl(crawler)
                 if batches.failure is None:
-                    await asyncio.to_thread(report.write, self.store)
+                    await asyncio.to_thread(conclude, crawler)
             except YuqingError as problem:
                 batches.failure = batches.failure or problem
             except Exception as problem:
@@ -183,6 +184,7 @@ class _Crawl:
                 site=site.name,
                 run_id=report.run_id,
                 reason=report.reason,
+                found=report.found,
                 new=report.new_articles,
                 errors=report.error_count,
             )
@@ -210,7 +212,7 @@ class _Crawl:
             with contextlib.suppress(YuqingError):  # kept in batches.failure, with which the command ends
                 await crawler.batches.flush()
                 crawler.report.reason, crawler.report.finished = "shutdown", now()
-                await asyncio.to_thread(crawler.report.write, self.store)
+                await asyncio.to_thread(conclude, crawler)
 
     def _stop_reactor(self) -> None:
         from twisted.internet import reactor

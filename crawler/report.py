@@ -1,8 +1,13 @@
-"""The report of one site's crawl: what came, what was known, what failed. It goes to reports/ on S3."""
+"""The report of one site's crawl: what came, what was known, what failed. It goes to reports/ on S3.
+
+Keys are reports/crawl/<site>/<YYYY-MM-DD>/<run_id>.json, the day that of the run's start (UTC). Run ids are ULIDs, so that a
+site's keys are in the order of its runs.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -18,17 +23,30 @@ from yuqing.objects import ObjectStore
 
 MAX_ERRORS = 20  # addresses named in a report; all errors are counted
 MAX_GIVEN_UP = 200
+MAX_REASON = 500  # characters of an error's reason that are kept
+REPORTS = "reports/crawl/"
+# Neither PostgreSQL's jsonb nor a terminal takes them.
+_UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass
 class CrawlReport:
-    """Counts of one site's crawl. `collected` are pages in hand, `new_articles` and `new_via_browser` those on S3."""
+    """Counts of one site's crawl.
+
+    `found` are distinct article links that lists, feeds, sitemaps and searches announced, `found_new` those that no
+    earlier run had settled; `collected` are pages in hand, `new_articles` and `new_via_browser` those on S3. A run is
+    `complete` when it was neither stopped nor limited by --max-pages. `flags` ({kind, message}) say what an operator should
+    look at, `yields` ({at, found}) are the earlier complete runs that the next run is compared with.
+    """
 
     run_id: str
     site: str
     started: datetime
     finished: datetime | None = None
     reason: str = "running"
+    complete: bool = False
+    flags: list[dict[str, str]] = field(default_factory=list)
+    found: int = 0
     pages: int = 0
     new_articles: int = 0
     new_via_browser: int = 0
@@ -49,18 +67,33 @@ class CrawlReport:
     errors: list[dict[str, str]] = field(default_factory=list)
     given_up_count: int = 0
     given_up: list[dict[str, str]] = field(default_factory=list)
+    yields: list[dict[str, Any]] = field(default_factory=list)
 
     def error(self, url: str, reason: str) -> None:
         """Count a failure; the first ones are kept with their address."""
         self.error_count += 1
         if len(self.errors) < MAX_ERRORS:
-            self.errors.append({"url": url, "reason": reason})
+            self.errors.append({"url": storable(url), "reason": storable(reason)[:MAX_REASON]})
+
+    def flag(self, kind: str, message: str) -> None:
+        """Say what an operator should look at."""
+        self.flags.append({"kind": kind, "message": storable(message)})
+
+    @property
+    def found_new(self) -> int:
+        """Announced articles that no earlier run had settled."""
+        return self.found - self.seen_skipped
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the run took; None while it runs."""
+        return (self.finished - self.started).total_seconds() if self.finished else None
 
     def gave_up(self, url: str, reason: str) -> None:
         """Count an address that will not be tried again; the first ones are kept with the last reason."""
         self.given_up_count += 1
         if len(self.given_up) < MAX_GIVEN_UP:
-            self.given_up.append({"url": url, "reason": reason})
+            self.given_up.append({"url": storable(url), "reason": storable(reason)[:MAX_REASON]})
 
     @property
     def failed(self) -> bool:
@@ -72,15 +105,22 @@ class CrawlReport:
         values = asdict(self)
         values["started"] = self.started.isoformat()
         values["finished"] = self.finished.isoformat() if self.finished else None
+        values["seconds"] = self.seconds
+        values["found_new"] = self.found_new
         values["by_status"] = {str(status): count for status, count in sorted(self.by_status.items())}
         return values
 
     def write(self, store: ObjectStore) -> str:
         """Store the report; returns its key. Raises ObjectStoreError."""
-        key = f"reports/crawl/{self.started:%Y-%m-%d}/{self.run_id}.json"
+        key = f"{REPORTS}{self.site}/{self.started:%Y-%m-%d}/{self.run_id}.json"
         data = json.dumps(self.as_json(), ensure_ascii=False, indent=1).encode()
         store.put(key, data, content_type="application/json")
         return key
+
+
+def storable(text: str) -> str:
+    """A text without control characters and lone surrogates, which pages and servers may bring into an error."""
+    return _UNSTORABLE.sub("?", text)
 
 
 class ReportExtension:

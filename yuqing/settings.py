@@ -111,6 +111,12 @@ class CrawlerSettings(Section):
     chromium: Path = Path("/usr/bin/chromium")
     chromedriver: Path = Path("/usr/bin/chromedriver")
     stop_timeout_s: float = Field(20, gt=0, description="after SIGTERM, for the requests under way")
+    yield_runs: int = Field(50, ge=1, description="complete runs of a site whose median a run is compared with,")
+    yield_runs_least: int = Field(5, ge=2, description="from so many on,")
+    yield_days: float = Field(14, gt=0, description="none older than this")
+    yield_share: float = Field(
+        0.5, ge=0, le=1, description="a run that finds fewer links to articles than this share of the median is flagged"
+    )
 
 
 class CleaningSettings(Section):

@@ -42,6 +42,7 @@ class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
         if not self.site_crawler.seen.claim(hash_):
             return None
         if request.meta.get("role") == ARTICLE:
+            self.site_crawler.report.found += 1
             if hash_ in self.site_crawler.seen:
                 self.site_crawler.report.seen_skipped += 1
                 return None

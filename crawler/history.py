@@ -1,0 +1,73 @@
+"""A site's recent runs, by which a run that brought suspiciously little is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+
+from crawler.report import REPORTS, CrawlReport
+from crawler.site_crawler import SiteCrawler
+from yuqing.objects import ObjectStore
+from yuqing.settings import CrawlerSettings
+from yuqing.telemetry import get_logger
+
+_UNREADABLE = 3  # broken reports that are stepped over to find one that can be read
+log = get_logger(__name__)
+
+
+def conclude(crawler: SiteCrawler) -> None:
+    """Finish a run's report and store it. It blocks: call it in a thread. Raises ObjectStoreError."""
+    report = crawler.report
+    report.complete = report.reason == "finished" and crawler.max_pages is None
+    judge(report, recent_yields(crawler.store, report.site, report.started, crawler.options), crawler.options)
+    for flag in report.flags:
+        log.warning(flag["message"], site=report.site, run_id=report.run_id, kind=flag["kind"])
+    report.write(crawler.store)
+
+
+def judge(report: CrawlReport, earlier: Sequence[dict[str, Any]], options: CrawlerSettings) -> None:
+    """Flag a yield below the site's own median, and hand the runs that count on to the next report.
+
+    `earlier` are the runs that count, oldest first: {"at": RFC 3339, "found": links}. The yield is `found`, the announced
+    links, not the new ones: a list shows as many at night as at noon. The median does not follow single bad runs (its
+    breakdown point is one half). A share of it is the bound, not a multiple of the spread, because the spread of a list
+    of constant length is 0. One half (crawler.yield_share) is what a site with two equal lists keeps when one of them breaks;
+    it is a working value, not a measured one. A flagged run does not count, or else a site that stays broken would pass
+    for healthy after some runs; after crawler.yield_days without better ones the smaller yield is the usual one.
+    """
+    low = False
+    if report.complete:
+        usual = median(run["found"] for run in earlier) if len(earlier) >= options.yield_runs_least else 0
+        low = report.found < options.yield_share * usual
+        if low:
+            report.flag(
+                "low_yield",
+                f"{report.found} links to articles were found, {usual:g} are usual here (the median of {len(earlier)} runs): "
+                f"look at the site's lists and patterns",
+            )
+        brought = report.collected + report.duplicates + report.gone + report.quarantined + report.forbidden_by_robots
+        if report.found_new > 0 and not brought:
+            report.flag("no_article", f"none of {report.found_new} new articles could be fetched: see the errors")
+    counted = [] if low or not report.complete else [{"at": report.started.isoformat(), "found": report.found}]
+    report.yields = [*earlier, *counted][-options.yield_runs :]
+
+
+def recent_yields(store: ObjectStore, site: str, now: datetime, options: CrawlerSettings) -> list[dict[str, Any]]:
+    """The complete, unflagged runs of the last crawler.yield_days as the newest report hands them on, oldest first.
+
+    One report is read, whatever the number of runs, and only the newest days are listed. Raises ObjectStoreError.
+    """
+    oldest = now - timedelta(days=options.yield_days)
+    for days in sorted({1.0, min(7.0, options.yield_days), options.yield_days}):
+        day = now - timedelta(days=days)
+        keys = [item.key for item in store.list(f"{REPORTS}{site}/", start_after=f"{REPORTS}{site}/{day:%Y-%m-%d}")]
+        for key in reversed(keys[-_UNREADABLE:]):
+            try:
+                yields = json.loads(store.get(key))["yields"]
+                return [run for run in yields if datetime.fromisoformat(run["at"]) >= oldest and run["found"] >= 0]
+            except (ValueError, KeyError, TypeError) as problem:
+                log.warning("an earlier report cannot be read", key=key, reason=repr(problem))
+    return []
