@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, text
 
 from cleaning import publish
+from cleaning.crawl_runs import load_reports
 from cleaning.java import java_home
 from cleaning.stage import STAGE, Destination
 from yuqing import ledger, watchlist
@@ -36,7 +37,9 @@ class CleaningFailed(YuqingError):
 
 @dataclass
 class Summary:
-    """What a run did. reprint_groups counts the groups with two or more documents that there are now."""
+    """What a run did. reprint_groups counts the groups with two or more documents that there are now, crawl_runs the
+    crawls whose reports were loaded.
+    """
 
     batches: int = 0
     failed_batches: int = 0
@@ -47,6 +50,7 @@ class Summary:
     duplicates: int = 0
     mentions: int = 0
     reprint_groups: int = 0
+    crawl_runs: int = 0
 
 
 def spark_session(settings: Settings) -> "SparkSession":
@@ -136,6 +140,7 @@ def clean_pending(
         with session.transaction(pool) as connection:
             pending = ledger.pending_batches(connection, store, STAGE)
             companies = watchlist.from_database(connection)
+        summary.crawl_runs = load_reports(pool, store)  # a crawl that brought nothing has one, too
         before(len(pending))
         for start in range(0, len(pending), settings.cleaning.batches_a_round):
             batches = pending[start : start + settings.cleaning.batches_a_round]

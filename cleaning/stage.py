@@ -91,7 +91,7 @@ def clean_records(
     def article(batch: str, record: bytes) -> dict[str, Any]:
         cleaned = clean(read_raw_document(record), batch, settings)
         row = cleaned.model_dump()
-        if not _can_be_stored(row):
+        if not can_be_stored(row):
             raise Unusable("a field holds a NUL byte or a lone surrogate")
         found = matcher.mentions(cleaned.title, cleaned.text)
         places: dict[int, list[dict[str, Any]]] = {}
@@ -123,13 +123,13 @@ def clean_records(
         yield pa.RecordBatch.from_pylist(rows, schema=CLEANED)
 
 
-def _can_be_stored(value: Any) -> bool:
+def can_be_stored(value: Any) -> bool:
     """PostgreSQL takes no NUL characters and UTF-8 no lone surrogates."""
     if isinstance(value, str):
         return _UNSTORABLE.search(value) is None
     if isinstance(value, dict):
-        return all(map(_can_be_stored, value.values()))
-    return all(map(_can_be_stored, value)) if isinstance(value, list | tuple) else True
+        return all(map(can_be_stored, value.values()))
+    return all(map(can_be_stored, value)) if isinstance(value, list | tuple) else True
 
 
 def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Iterator[pa.RecordBatch]:

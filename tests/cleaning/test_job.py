@@ -61,6 +61,7 @@ def test_pages_become_documents(
         "duplicates": 1,
         "mentions": 2,
         "reprint_groups": 1,
+        "crawl_runs": 0,
     }
     documents = rows(
         database, "SELECT title, text, doc_id, group_id, source, author FROM documents ORDER BY fetched_at"
