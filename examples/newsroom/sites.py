@@ -44,6 +44,7 @@ def definitions(base_urls: Mapping[str, str]) -> dict[str, dict[str, object]]:
                 }
                 for channel in ("stock", "company", "money")
             ],
+            "search": [{"url": f"{finance}/so/?q={{name}}", "links": "ul.results", "encoding": "gb18030"}],
             "articles": [rf"{escape(finance)}/(stock|company|money)/\d{{4}}-\d\d-\d\d/doc-[0-9a-f]{{12}}\.html$"],
             "fields": {"title": "h1#artibodyTitle", "author": "#author", "published_at": "#pub_date"},
             **local,

@@ -47,7 +47,8 @@ def killed_crawl(crawl: Crawl, newsroom: dict[str, str], seed: int) -> int:
     return saved
 
 
-def test_killed_once(crawl: Crawl, newsroom: dict[str, str]) -> None:
+@pytest.mark.parametrize("kill", ["first", "second"])
+def test_killed_at_random(crawl: Crawl, newsroom: dict[str, str], kill: str) -> None:
     killed_crawl(crawl, newsroom, random.randrange(10**6))
 
 

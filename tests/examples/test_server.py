@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import httpx
@@ -241,3 +242,12 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path, stop: signal.Signals) -> None:
     assert [line[0] for line in lines] == ["finance", "portal", "tech", "control"]
     if written:
         assert {name: url.rstrip("/") for name, url in lines} == written
+
+
+def test_the_finance_portal_finds_names_written_in_its_own_encoding(newsroom: dict[str, str]) -> None:
+    wanted = edition().of("finance")[20].title
+    page = httpx.get(f"{newsroom['finance']}/so/?q={quote(wanted.encode('gb18030'))}")
+    results = page.content.decode("gb18030").partition('<ul class="results">')[2].partition("</ul>")[0]
+    assert edition().of("finance")[20].path in results
+    nothing = httpx.get(f"{newsroom['finance']}/so/?q={quote('没有这样的名字'.encode('gb18030'))}")
+    assert '<ul class="results">\n</ul>' in nothing.content.decode("gb18030")

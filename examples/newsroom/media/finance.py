@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -63,6 +63,12 @@ def application(edition: Edition, base: str) -> Starlette:
             return _not_found(base, articles)
         return FileResponse(RECORDINGS_FOLDER / found.file, media_type=found.content_type)
 
+    def search(request: Request) -> Response:
+        # Addresses of its time: the name's bytes are GB18030, as the page's are.
+        wanted = parse_qs(request.scope["query_string"].decode("ascii"), encoding="gb18030").get("q", [""])[0].strip()
+        found = [a for a in articles if wanted and any(wanted in part for part in (a.title, *a.paragraphs))]
+        return _page("search.html", base, articles, wanted=wanted, found=found[:PAGE_SIZE], track=_tracker("search"))
+
     def robots(request: Request) -> Response:
         return PlainTextResponse("User-agent: *\nDisallow: /search\n")
 
@@ -72,6 +78,7 @@ def application(edition: Edition, base: str) -> Starlette:
             Route("/robots.txt", robots),
             Route("/audio/{file}", recording),
             Mount("/static", StaticFiles(directory=STATIC)),
+            Route("/so/", search),
             Route("/{channel}/", listing),
             Route("/{channel}/list_{number:int}.html", listing),
             Route("/{channel}/{day}/{page}", read),
