@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
-from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Headers, HtmlResponse, Response
 
+from crawler.checked_http import CheckedHTTPHandler
 from crawler.site_crawler import of
 
 SNIFF_BYTES = 512
@@ -41,7 +41,7 @@ class DownloadHandler(BaseDownloadHandler):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self.site_crawler = of(crawler)
-        self._plain = HTTP11DownloadHandler(crawler)
+        self._plain = CheckedHTTPHandler(self.site_crawler)
 
     async def download_request(self, request: Request) -> Response:
         """Fetch; raises Scrapy's download errors, which its retries know."""

@@ -20,7 +20,7 @@ import httpx
 from scrapy.exceptions import IgnoreRequest
 
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
-"""Resolves a host's name to its addresses, in the order in which to try them. Raises OSError when it has none."""
+"""Resolves a host's name to its addresses, in the order in which to try them. Raises socket.gaierror when it has none."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 T = TypeVar("T")
@@ -134,14 +134,14 @@ def literal(host: str) -> Address | None:
 
 
 async def resolve(host: str) -> Sequence[str]:
-    """The system's answer, IPv4 and IPv6, sorted by it; raises OSError."""
+    """The system's answer, IPv4 and IPv6, sorted by it; raises socket.gaierror."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.run_in_executor(
             _threads, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
         )
     except UnicodeError as problem:
-        raise OSError(f"{host!r} is no host's name") from problem
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is no host's name") from problem
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -168,7 +168,7 @@ class Egress:
         return address
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """The addresses of a host, all of them checked. Raises RefusedAddress, or OSError when it has none."""
+        """The addresses of a host, all of them checked. Raises RefusedAddress, or socket.gaierror when it has none."""
         address = self.check_literal(host)
         if address is not None:
             scope = host.strip("[]").partition("%")[2]
@@ -179,7 +179,7 @@ class Egress:
             return known[1]
         found = await self._resolver(host)
         if not found:
-            raise OSError(f"{host} has no address")
+            raise socket.gaierror(socket.EAI_NODATA, f"{host} has no address")
         for each in found:
             self._check(host, ipaddress.ip_address(each.partition("%")[0]))
         if len(self._remembered) >= _MAX_REMEMBERED:

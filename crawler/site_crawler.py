@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Spider
 from scrapy.crawler import Crawler
 
+from crawler.egress import Egress
+
 if TYPE_CHECKING:
     from crawler.batches import BatchWriter
     from crawler.browser import BrowserPool
@@ -65,6 +67,7 @@ class SiteCrawler(Crawler):
     ) -> None:
         super().__init__(spider, scrapy_settings)
         self.site = site
+        self.egress = Egress(allow_private=site.allow_private_addresses)
         self.options = settings
         self.store = store
         self.seen = seen

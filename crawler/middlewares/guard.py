@@ -1,63 +1,47 @@
-"""Refuses requests to addresses that are not public, unless the site's file allows them."""
+"""Refuses what needs no connection to be refused, and counts every refused request, wherever it was refused."""
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
-import socket
 from typing import Self
-from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.crawler import Crawler
+from scrapy.utils.httpobj import urlparse_cached
 
-from crawler.egress import RefusedAddress
+from crawler.egress import Egress, RefusedAddress
 from crawler.report import CrawlReport
 from crawler.site_crawler import of
 
 
 class GuardMiddleware:
-    """Every request passes: pages, robots.txt, feeds, recordings and redirects. Each host is resolved once a run."""
+    """Every request passes: pages, robots.txt, feeds, recordings and redirects.
 
-    def __init__(self, report: CrawlReport, *, allow_private: bool) -> None:
+    Here other schemes and addresses written as numbers end, before robots.txt is asked for; names are checked where the
+    connection is made (crawler/egress.py).
+    """
+
+    def __init__(self, report: CrawlReport, egress: Egress) -> None:
         self.report = report
-        self.allow_private = allow_private
-        self._verdicts: dict[str, str | None] = {}
+        self.egress = egress
+        self._passed: set[str] = set()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Scrapy's way in."""
         site_crawler = of(crawler)
-        return cls(site_crawler.report, allow_private=site_crawler.site.allow_private_addresses)
+        return cls(site_crawler.report, site_crawler.egress)
 
-    async def process_request(self, request: Request) -> None:
+    def process_request(self, request: Request) -> None:
         """Let the request pass, or raise RefusedAddress."""
-        parts = urlsplit(request.url)
+        parts = urlparse_cached(request)
         if parts.scheme not in ("http", "https"):
-            self.report.refused_addresses += 1
             raise RefusedAddress(f"{parts.scheme}: is not a scheme to crawl")
-        if self.allow_private:
-            return
         host = parts.hostname or ""
-        if host not in self._verdicts:
-            self._verdicts[host] = await forbidden_address(host)
-        if address := self._verdicts[host]:
+        if host not in self._passed:
+            self.egress.check_literal(host)
+            self._passed.add(host)
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        """Count a request that was refused here, or by the connection that it needed."""
+        if isinstance(exception, RefusedAddress):
             self.report.refused_addresses += 1
-            raise RefusedAddress(
-                f"{host} is at {address}, no public address; allow_private_addresses in the site's file allows it"
-            )
-
-
-async def forbidden_address(host: str) -> str | None:
-    """The first address of a host that is not public, or None; what does not resolve is left to the downloader."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return None
-    for *_, address in found:
-        ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address):
-            ip = ip.ipv4_mapped or ip
-        if not ip.is_global or ip.is_multicast:
-            return str(ip)
-    return None

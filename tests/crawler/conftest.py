@@ -3,6 +3,7 @@
 import gzip
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ class Answer:
 class WebServer:
     """Answers of a test's own on 127.0.0.1; `asked` counts requests by path with its query."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.answers: dict[str, Answer | Callable[[], Answer]] = {}
         self.asked: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -65,15 +66,19 @@ class WebServer:
             def log_message(self, *arguments: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def article(self, path: str, text: str = "", extra: str = "") -> None:
         """An ordinary article page."""
@@ -123,6 +128,7 @@ class Crawl:
     sites: Path
     store: ObjectStore
     temporary: Path
+    program: tuple[str, ...] = ("-m", "yuqing")
 
     def define(self, *sites: dict[str, Any]) -> None:
         """Write the site files that the command will read, in place of any before."""
@@ -143,7 +149,7 @@ class Crawl:
             **{f"YUQING_CRAWLER__{name.upper()}": value for name, value in settings.items()},
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "yuqing", "crawl", *arguments, "--json"],
+            [sys.executable, *self.program, "crawl", *arguments, "--json"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
