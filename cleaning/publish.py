@@ -153,11 +153,16 @@ INSERT INTO media (sha256, s3_key, content_type, bytes)
 SELECT DISTINCT ON (sha256) sha256, s3_key, content_type, COALESCE(bytes, 0) FROM carried
 ORDER BY sha256, s3_key, content_type
 ON CONFLICT (sha256) DO NOTHING
-RETURNING sha256
 """
+# Returns the recordings that pages carry since now, also those that came a run after their page, and those that another
+# page has brought before: each page gets a transcript of its own. The transcripts' own documents carry them, too.
 _DOCUMENT_MEDIA = """
-INSERT INTO document_media (doc_id, sha256, url) SELECT doc_id, sha256, url FROM carried
-ON CONFLICT (doc_id, sha256) DO NOTHING
+WITH added AS (
+    INSERT INTO document_media (doc_id, sha256, url) SELECT doc_id, sha256, url FROM carried
+    ON CONFLICT (doc_id, sha256) DO NOTHING
+    RETURNING doc_id, sha256
+)
+SELECT DISTINCT sha256 FROM added JOIN documents USING (doc_id) WHERE kind <> 'transcript'
 """
 _TO_ANALYZE = """
 SELECT doc_id, changed.content_hash FROM changed
@@ -196,8 +201,8 @@ def merge(
     placed = list(connection.execute(text(_SIGNATURES)).scalars())
     reprints.assign(connection, placed, settings)
     connection.execute(text(_CARRIED))
-    recordings = list(connection.execute(text(_MEDIA)).scalars())
-    connection.execute(text(_DOCUMENT_MEDIA))
+    connection.execute(text(_MEDIA))
+    recordings = list(connection.execute(text(_DOCUMENT_MEDIA)).scalars())
     _follow_up(connection, recordings)
     return _settle(connection, receipts, started)
 

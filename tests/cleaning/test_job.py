@@ -94,3 +94,13 @@ def test_pages_become_documents(
         "the server answered 404",
     ]
     assert vars(clean_pending(settings)) == {**dict.fromkeys(vars(summary), 0), "reprint_groups": 1}
+
+    # A recording that the crawler could not get with its page: the page's record comes again when it is there.
+    late = {**recording, "url": "https://news.example.com/b.mp3", "sha256": "b" * 64, "s3_key": "media/bb/b.mp3"}
+    write_batch("01C", [raw(2, page("另一则消息", article_text(2)), media=[late])])
+    again = clean_pending(settings)
+    assert (again.cleaned, again.new, again.changed) == (1, 0, 0)
+    assert rows(database, "SELECT sha256 FROM media ORDER BY 1") == [("a" * 64,), ("b" * 64,)]
+    waiting = rows(database, "SELECT task_name, count(*) FROM procrastinate_jobs GROUP BY 1 ORDER BY 1")
+    assert waiting == [("analyze", 2), ("transcribe", 2)]
+    assert rows(database, "SELECT count(*) FROM document_versions") == [(0,)]

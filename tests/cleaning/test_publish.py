@@ -126,6 +126,42 @@ def test_a_page_that_did_not_change_is_not_analysed_again(
         assert connection.execute(text("SELECT count(*) FROM procrastinate_jobs")).scalar_one() == 2
 
 
+def test_recordings_that_come_later_or_are_known(
+    settings: Settings, database: Engine, stage_batch: Callable[..., Receipt], company: Callable[..., int]
+) -> None:
+    company("苹果公司", ["苹果"])
+    missing = {"url": "https://news.example.com/a.mp3", "error": "HTTP 503"}
+    found = {"url": missing["url"], "sha256": "a" * 64, "s3_key": "media/aa/a.mp3", "content_type": "audio/mpeg"}
+    bulletin = page("苹果早报", article_text(1) + "\n苹果发布公告。")
+
+    def jobs() -> list[tuple[str, str]]:
+        statement = (
+            "SELECT task_name, args ->> 'media_sha256' FROM procrastinate_jobs WHERE status = 'todo' ORDER BY id"
+        )
+        with database.begin() as connection:
+            waiting = [tuple(row) for row in connection.execute(text(statement))]
+            connection.execute(text("UPDATE procrastinate_jobs SET status = 'succeeded'"))
+            return waiting  # type: ignore[return-value]
+
+    publish(database, settings, [stage_batch("01A", [raw(1, bulletin, media=[missing])])])
+    assert jobs() == [("analyze", None)]
+    before = snapshot(database)
+    # The crawler writes the page's record again once it has the recording.
+    (counts,) = publish(database, settings, [stage_batch("01B", [raw(1, bulletin, media=[found])])]).values()
+    assert (counts.new, counts.changed) == (0, 0)
+    assert jobs() == [("transcribe", "a" * 64)]
+    assert snapshot(database) == before
+    # The same recording again, on the same page and on another one, which wants a transcript of its own.
+    publish(database, settings, [stage_batch("01C", [raw(1, bulletin, media=[found])])])
+    assert jobs() == []
+    publish(database, settings, [stage_batch("01D", [raw(2, page("晚报", article_text(2)), media=[found])])])
+    assert jobs() == [("transcribe", "a" * 64)]
+    # The transcript carries the recording, too, and must not bring itself about again.
+    spoken = raw(1, article_text(3), kind="transcript", content_type="text/plain", title="早间", media=[found])
+    publish(database, settings, [stage_batch("01E", [spoken])])
+    assert jobs() == []
+
+
 def test_only_committed_attempts_count(
     settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]
 ) -> None:
