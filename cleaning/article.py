@@ -9,10 +9,11 @@ from yuqing.contracts import Article, RawDocument, TimedSpan
 from yuqing.errors import YuqingError
 from yuqing.identity import content_hash, doc_id
 from yuqing.settings import CleaningSettings
+from yuqing.text.mask import mask
 from yuqing.text.normalise import normalise
 
 # Goes into every article's lineage; raise it when a step changes what comes out.
-CLEANING_VERSION = "1"
+CLEANING_VERSION = "2"
 
 _LINES_BEFORE_TEXT = 5  # further down a line that equals the title is a heading of the article
 
@@ -22,7 +23,7 @@ class Unusable(YuqingError):
 
 
 def clean(document: RawDocument, batch: str, settings: CleaningSettings) -> Article:
-    """Extract, describe, normalise and judge. Raises Unusable with the reason."""
+    """Extract, describe, normalise, judge and mask. Raises Unusable with the reason."""
     if document.http_status >= 400:
         raise Unusable(f"the server answered {document.http_status}")
     if document.kind == "transcript":
@@ -78,6 +79,8 @@ def _article(
 ) -> Article:
     if reason := reason_to_drop(title, text, settings):
         raise Unusable(reason)
+    hidden = [mask(part) for part in (title, text, one_line(found.author or ""))]
+    title, text, author = (part.text for part in hidden)
     recording = document.media[0].sha256 if document.kind == "transcript" and document.media else None
     return Article(
         doc_id=doc_id(document.kind, document.canonical_url, recording),
@@ -91,7 +94,7 @@ def _article(
         text=text,
         published_at=found.published_at,
         fetched_at=document.fetched_at,
-        author=one_line(found.author or "") or None,
+        author=author or None,
         source=one_line(found.source or "") or None,
         language=language(text),
         media=document.media,
@@ -99,6 +102,7 @@ def _article(
         parent_url=document.parent_url,
         batch=batch,
         cleaning_version=CLEANING_VERSION,
+        masked=sum(part.counts.total() for part in hidden),
     )
 
 

@@ -55,6 +55,7 @@ def extract_line(record: dict[str, Any]) -> dict[str, Any]:
     from cleaning.decode import decode, repair
     from cleaning.extract import main_text
     from cleaning.language import language
+    from yuqing.text.mask import mask
     from yuqing.text.normalise import normalise
 
     if isinstance(record.get("html"), str):
@@ -74,10 +75,10 @@ def extract_line(record: dict[str, Any]) -> dict[str, Any]:
     text = without_title(normalise(main_text(html)).text, title)
     local = found.published_at.astimezone(metadata.CHINA).isoformat() if found.published_at else None
     return {
-        "title": title,
-        "text": text,
+        "title": mask(title).text,
+        "text": mask(text).text,
         "published_at": local,
-        "author": one_line(found.author or "") or None,
+        "author": mask(one_line(found.author or "")).text or None,
         "source": one_line(found.source or "") or None,
         "language": language(text),
     }

@@ -37,14 +37,17 @@ class CleaningFailed(YuqingError):
 
 @dataclass
 class Summary:
-    """What a run did. reprint_groups counts the groups with two or more documents that there are now, crawl_runs the
-    crawls whose reports were loaded.
+    """What a run did.
+
+    masked counts personal data that were hidden, reprint_groups the groups with two or more documents that there are now,
+    crawl_runs the crawls whose reports were loaded.
     """
 
     batches: int = 0
     failed_batches: int = 0
     cleaned: int = 0
     quarantined: int = 0
+    masked: int = 0
     new: int = 0
     changed: int = 0
     duplicates: int = 0

@@ -28,6 +28,7 @@ class Receipt:
     attempt: int = -1
     cleaned: int = 0
     quarantined: int = 0
+    masked: int = 0
     error: str | None = None
 
 
@@ -37,6 +38,7 @@ class Counts:
 
     cleaned: int = 0
     quarantined: int = 0
+    masked: int = 0
     new: int = 0
     changed: int = 0
     duplicates: int = 0
@@ -236,7 +238,7 @@ def _follow_up(connection: Connection, recordings: list[str]) -> None:
 
 
 def _settle(connection: Connection, receipts: Sequence[Receipt], started: datetime) -> dict[str, Counts]:
-    counts = {receipt.batch: Counts(receipt.cleaned, receipt.quarantined) for receipt in receipts}
+    counts = {receipt.batch: Counts(receipt.cleaned, receipt.quarantined, receipt.masked) for receipt in receipts}
     for row in connection.execute(text(_COUNTS)):
         batch = counts[row.batch_key]
         batch.new, batch.changed, batch.duplicates, batch.mentions = (

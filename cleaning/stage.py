@@ -42,6 +42,7 @@ RECEIPT = pa.schema(
         ("attempt", pa.int64()),
         ("cleaned", pa.int32()),
         ("quarantined", pa.int32()),
+        ("masked", pa.int32()),
         ("error", pa.string()),
     ]
 )
@@ -165,6 +166,7 @@ def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Ite
             "attempt": attempt,
             "cleaned": len(rows),
             "quarantined": len(rejected),
+            "masked": sum(row["masked"] for row in rows),
             "error": error,
         }
         yield pa.RecordBatch.from_pylist([receipt], schema=RECEIPT)

@@ -37,5 +37,6 @@ ARTICLE = pa.schema(
         pa.field("parent_url", pa.string()),
         pa.field("batch", pa.string(), nullable=False),
         pa.field("cleaning_version", pa.string(), nullable=False),
+        pa.field("masked", pa.int32(), nullable=False),
     ]
 )

@@ -131,6 +131,8 @@ class Article(Record):
     parent_url: str | None = None
     batch: str
     cleaning_version: str
+    masked: int = Field(0, ge=0)
+    """Personal data hidden in title, text and author."""
 
 
 class Mention(Record):

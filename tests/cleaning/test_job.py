@@ -56,6 +56,7 @@ def test_pages_become_documents(
         "failed_batches": 0,
         "cleaned": 4,
         "quarantined": 3,
+        "masked": 0,
         "new": 4,
         "changed": 0,
         "duplicates": 1,

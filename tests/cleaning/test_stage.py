@@ -46,6 +46,15 @@ def test_a_page() -> None:
     assert mention["spans"] == [{"field": "title", "start": 0, "end": 2, "name": "苹果"}]
 
 
+def test_personal_data_is_hidden_and_counted() -> None:
+    text = article_text(1) + "读者张先生的电话是13812345678，客服热线是400-820-8820。"
+    (row,) = cleaned([raw(1, page("来信：请加微信号zhangsan99", text))])
+    assert row["problem"] is None
+    assert row["title"] == "来信：请加微信号zh********"
+    assert row["text"].endswith("读者张先生的电话是138****5678，客服热线是400-820-8820。")
+    assert row["masked"] == 2
+
+
 def test_a_transcript_keeps_its_times() -> None:
     segments = [
         {"start": 0.0, "end": 2.5, "text": " 各位觀眾晚上好， "},
