@@ -29,7 +29,12 @@ class UnknownSite(YuqingError):
 
 def known_sites(settings: Settings) -> dict[str, Site]:
     """The sites of crawler.sites_folders, or those that are shipped when it is empty. Raises SiteError."""
-    return load_sites(settings.crawler.sites_folders or (Path(str(files("crawler"))) / "sites",))
+    return load_sites(sites_folders(settings))
+
+
+def sites_folders(settings: Settings) -> Sequence[Path]:
+    """crawler.sites_folders, or that of the shipped sites when it is empty."""
+    return settings.crawler.sites_folders or (Path(str(files("crawler"))) / "sites",)
 
 
 def choose(names: Sequence[str], every: bool, sites: dict[str, Site]) -> list[Site]:

@@ -15,7 +15,7 @@ from yuqing.objects import ObjectInfo, ObjectMissing, ObjectStore
 class ScratchStore(ObjectStore):
     """Does what ObjectStore does, for one process and without S3."""
 
-    endpoint: S3Endpoint = S3Endpoint(None, "scratch", "", "", "", "")
+    endpoint: S3Endpoint = field(default_factory=lambda: S3Endpoint(None, "scratch", "", "", "", ""))
     objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
 
     def ensure_bucket(self) -> None:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 Kind = Literal["text", "word", "year", "month", "day", "monthday", "date", "number", "hex", "mixed", "slug", "other"]
 
@@ -50,8 +50,9 @@ def atoms(url: str) -> tuple[Atom, ...]:
         found += _pieces(segment[: extension.start()] if extension else segment, found)
         if extension:
             found.append(Atom("text", extension[0]))
-    for number, (name, value) in enumerate(parse_qsl(parts.query, keep_blank_values=True)):
-        found.append(Atom("text", f"{'&' if number else '?'}{name}="))
+    for number, pair in enumerate(parts.query.split("&") if parts.query else []):
+        name, equals, value = pair.partition("=")
+        found.append(Atom("text", f"{'&' if number else '?'}{name}{equals}"))
         found += _pieces(value, found)
     return tuple(found)
 
@@ -70,9 +71,7 @@ def _pieces(text: str, before: Sequence[Atom]) -> list[Atom]:
             found.append(Atom("text", part))
         elif part.isdigit():
             found.append(_number(part, [*before, *found]))
-        elif part.isalpha():
-            found.append(Atom("word", part))
-        elif len(part) == 2:  # n1, v2: a name
+        elif part.isalpha() or len(part) == 2:
             found.append(Atom("word", part))
         elif (match := _PREFIXED.fullmatch(part)) and not (_HEX.fullmatch(part) and not _DATE.fullmatch(match[2])):
             found += [Atom("word", match[1]), _number(match[2], [])]

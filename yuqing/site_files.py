@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from yuqing.errors import YuqingError
 from yuqing.sites import Site
+
+_VERIFIED = re.compile(r"^verified:(?:[ \t]+[^\s#]+)?", re.MULTILINE)
 
 
 class SiteError(YuqingError):
@@ -78,7 +83,9 @@ def load_site(path: Path) -> Site:
     try:
         return parse_site(path.read_text(encoding="utf-8-sig"), path)
     except OSError as problem:
-        raise SiteError(f"{path} cannot be read: {problem.strerror}", cure="check its path and permissions") from problem
+        raise SiteError(
+            f"{path} cannot be read: {problem.strerror}", cure="check its path and permissions"
+        ) from problem
     except UnicodeDecodeError as problem:
         raise SiteError(f"{path} is not UTF-8: {problem.reason}", cure="save it as UTF-8") from problem
 
@@ -189,3 +196,32 @@ def _line(root: yaml.Node, location: tuple[Any, ...]) -> int:
             break
         node = found
     return line + 1
+
+
+def set_verified(path: Path, day: date) -> None:
+    """Write `verified: <day>` into a site's file: that one line changes, or is added; comments and order stay.
+
+    The file is replaced as a whole. Raises SiteError when it cannot be written, or is laid out so that the line would not
+    count.
+    """
+    try:
+        text = path.read_bytes().decode()
+        site = parse_site(text.removeprefix("\ufeff"), path)
+        changed, count = _VERIFIED.subn(f"verified: {day}", text, count=1)
+        if not count:
+            end = "\r\n" if "\r\n" in text else "\n"
+            changed = f"{text}{'' if text.endswith(end) else end}verified: {day}{end}"
+        if parse_site(changed.removeprefix("\ufeff"), path) != site.model_copy(update={"verified": day}):
+            raise SiteError(f"{path}: the line `verified` was not found", cure=f"write `verified: {day}` by hand")
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            partial.write_bytes(changed.encode())
+            shutil.copymode(path, partial)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as problem:
+        raise SiteError(
+            f"{path} cannot be written: {problem.strerror}",
+            cure="shipped sites may belong to somebody else: copy the file into a folder of crawler.sites_folders",
+        ) from problem

@@ -12,11 +12,15 @@ from typing import Any
 import jmespath
 from parsel import Selector
 
-from crawler.feeds import Entry
+from crawler.feeds import CHINA, Entry
 from crawler.spiders.listing import moment
 from yuqing.sites import JSON_PREFIX, FieldSelectors
 
 _ASSIGNMENT = re.compile(r"=\s*(?=[{\[])")
+# As pages write it, with words before and behind: 发布时间：2026年11月20日 10:05 来源：...
+_CHINESE_TIME = re.compile(
+    r"((?:19|20)\d\d)\s*[年/.-]\s*(\d{1,2})\s*[月/.-]\s*(\d{1,2})\s*日?(?:[\sT]*(\d{1,2})[:：时](\d{2})(?:[:：分](\d{2}))?)?"
+)
 _LONGEST = 2_000  # characters of a hint; a selector that takes the whole page is a mistake
 
 
@@ -30,6 +34,12 @@ def hints(text: str, entry: Entry, fields: FieldSelectors) -> dict[str, Any]:
             value = page.find(getattr(fields, name))
             found[name] = _time(value) if name == "published_at" else _line(value)
     return found
+
+
+def find_value(text: str, selector: str) -> Any:
+    """What a selector of the site's file finds on a page, before anything is made of it; empty or None for nothing."""
+    value = _Page(text).find(selector)
+    return " ".join(value.split())[:_LONGEST] if isinstance(value, str) else value
 
 
 class _Page:
@@ -86,4 +96,13 @@ def _line(value: Any) -> str | None:
 
 
 def _time(value: Any) -> datetime | None:
-    return moment(" ".join(value.split()) if isinstance(value, str) else value)
+    if not isinstance(value, str):
+        return moment(value)
+    found = moment(" ".join(value.split()))
+    if found is None and (match := _CHINESE_TIME.search(value)):
+        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+        try:
+            return datetime(year, month, day, hour, minute, second, tzinfo=CHINA)
+        except ValueError:
+            return None
+    return found

@@ -1,13 +1,14 @@
 """A site's file: what is read, and what is said of mistakes."""
 
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from crawler.cli import known_sites
 from yuqing.settings import load_settings
-from yuqing.site_files import SiteError, load_site, load_sites
+from yuqing.site_files import SiteError, load_site, load_sites, set_verified
 
 GOOD = r"""# a comment
 name: caijing
@@ -115,3 +116,48 @@ def test_the_shipped_sites_are_valid_and_public() -> None:
     for site in sites.values():
         assert not site.allow_private_addresses
         assert site.obey_robots
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD + "verified: null  # never\n", GOOD + "verified: 2026-11-22  # never\n"),
+        (GOOD + "verified: # never\n", GOOD + "verified: 2026-11-22 # never\n"),
+        (GOOD + "verified: 2025-01-01\r\n", GOOD + "verified: 2026-11-22\r\n"),
+        (GOOD, GOOD + "verified: 2026-11-22\n"),
+        (GOOD.rstrip("\n"), GOOD.rstrip("\n") + "\nverified: 2026-11-22\n"),
+        ("verified: '2025-01-01'\n" + GOOD, "verified: 2026-11-22\n" + GOOD),
+    ],
+)
+def test_the_date_is_set_and_the_rest_stays(tmp_path: Path, text: str, expected: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(text.encode())
+    set_verified(path, date(2026, 11, 22))
+    assert path.read_bytes().decode() == expected
+    assert load_site(path).verified == date(2026, 11, 22)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_another_layout_is_left_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, "{name: a, title: b, verified: null, feeds: [https://a.cn/], articles: [https://a.cn/]}\n")
+    before = path.read_bytes()
+    with pytest.raises(SiteError):
+        set_verified(path, date(2026, 11, 22))
+    assert path.read_bytes() == before
+
+
+def test_all_complaints_of_all_files_at_once(tmp_path: Path) -> None:
+    written(tmp_path, GOOD.replace("media_type: finance", "media_type: finanse\ndelay: -1"), "a.yaml")
+    written(tmp_path, GOOD.replace("name: caijing", "name: b") + "name: b\nfields: {titel: h1}\n", "b.yaml")
+    written(tmp_path, GOOD.replace("name: caijing", "name: c"), "c.yaml")
+    with pytest.raises(SiteError) as caught:
+        load_sites([tmp_path, tmp_path / "nowhere"])
+    message = caught.value.message
+    assert "3 site files cannot be used" in message
+    assert "a.yaml, line 4: media_type: must be one of news, finance," in message
+    assert "did you mean finance?" in message
+    assert "a.yaml, line 5: delay: " in message
+    assert "b.yaml, line 16: name: stands here a second time" in message
+    assert "b.yaml, line 17: fields.titel: there is no such field; did you mean title?" in message
+    assert "nowhere does not exist" in message
+    assert "c.yaml" not in message

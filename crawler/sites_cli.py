@@ -1,0 +1,151 @@
+"""`yuqing sites`: list, check, new."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from crawler.cli import UnknownSite, sites_folders
+from yuqing import telemetry, watchlist
+from yuqing.errors import NotConfigured
+from yuqing.objects import ObjectStore, ObjectStoreError
+from yuqing.settings import Settings, get_settings
+from yuqing.site_files import SiteFile, load_site, read_site_files, set_verified
+from yuqing.sites import Site
+
+if TYPE_CHECKING:
+    from crawler.site_check import SiteReport
+
+app = typer.Typer(help="Sites: list, check their rules, draft new ones.", no_args_is_help=True)
+_MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+
+
+@app.command("list")
+def list_command(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array on standard output.")] = False,
+) -> None:
+    """The sites that `yuqing crawl --all` would crawl; complains about every mistake in every file."""
+    sites = [file.site for file in read_site_files(sites_folders(get_settings())).values()]
+    if as_json:
+        typer.echo(json.dumps([_row(site) for site in sites], ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for column in ("name", "title", "type", "weight", "sources", "schedule", "verified"):
+        table.add_column(column, no_wrap=column != "sources", justify="right" if column == "weight" else "left")
+    for site in sites:
+        row = _row(site)
+        sources = ", ".join(f"{count} {kind}" for kind, count in row["sources"].items())
+        verified = row["verified"] or "never"
+        table.add_row(site.name, site.title, site.media_type, f"{site.weight:g}", sources, row["schedule"], verified)
+    Console().print(table)
+
+
+def _row(site: Site) -> dict[str, Any]:
+    kinds = ("start_urls", "lists", "feeds", "sitemaps", "search")
+    return {
+        "name": site.name,
+        "title": site.title,
+        "media_type": site.media_type,
+        "weight": site.weight,
+        "sources": {kind: len(getattr(site, kind)) for kind in kinds if getattr(site, kind)},
+        "schedule": site.schedule,
+        "verified": site.verified.isoformat() if site.verified else None,
+    }
+
+
+@app.command("check")
+def check_command(
+    name: Annotated[str, typer.Argument(metavar="SITE", help="A site's name, or the path of a site's file.")],
+    pages: Annotated[int, typer.Option(min=1, help="Articles to read, at least one of each source.")] = 5,
+    searched: Annotated[
+        str | None,
+        typer.Option("--name", help="What to ask the site's search for; default: the watchlist's first name."),
+    ] = None,
+    set_date: Annotated[bool, typer.Option(help="Write `verified: <today>` into the file when no rule fails.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Try every rule of a site on the site itself, and say of each what it found. Nothing is stored.
+
+    Exit status 1 when a rule fails.
+    """
+    settings = get_settings()
+    file = _find(name, settings)
+    telemetry.configure(settings.telemetry, stage="crawler")
+    if file.site.search and searched is None:
+        searched = _watched_name(settings)
+    from crawler.canary import send  # Scrapy takes half a second to load
+    from crawler.site_check import judge
+
+    with telemetry.progress() as progress:
+        progress.add_task(f"visiting {file.site.title}", total=None)
+        canary = send(file.site, settings, pages=pages, name=searched)
+    report = judge(file.site, canary)
+    if set_date and report.verdict != "fail":
+        set_verified(file.path, date.today())
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        _print(report)
+        if set_date and report.verdict != "fail":
+            typer.echo(f"{file.path}: verified: {date.today()}")
+    if report.verdict == "fail":
+        raise typer.Exit(1)
+
+
+def _find(name: str, settings: Settings) -> SiteFile:
+    """The site of that name, or that of the file; other files may be broken in the latter case. Raises SiteError."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        return SiteFile(load_site(path), path)
+    files = read_site_files(sites_folders(settings))
+    if name not in files:
+        raise UnknownSite(f"there is no site {name!r}", cure=f"the sites are {', '.join(files)}; a file needs its path")
+    return files[name]
+
+
+def _watched_name(settings: Settings) -> str | None:
+    """The first name of the watchlist; None when there is none, or no S3 to read it from."""
+    try:
+        companies = watchlist.load(ObjectStore.from_settings(settings))
+    except (NotConfigured, ObjectStoreError):
+        return None
+    return companies[0].name if companies else None
+
+
+def _print(report: SiteReport) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    sources = Table("source", "status", "links", "articles", box=None)
+    sources.add_column("address", overflow="fold")
+    for source in report.sources:
+        status = str(source.status) if source.status else "-"
+        sources.add_row(source.rule, status, str(source.links), str(source.articles), escape(source.url))
+    console.print(sources)
+    for article in report.articles:
+        published = f"{article.published_at:%Y-%m-%d %H:%M}" if article.published_at else "no time"
+        said = article.problem or (
+            f"{article.title or 'no title'} | {article.author or 'no author'} | {published}"
+            f" | {article.characters} characters, {article.encoding}, {article.media} recordings"
+            + (", in Chromium" if article.via_browser else "")
+        )
+        console.print(f"{escape(article.url)}\n    {escape(said)}", soft_wrap=True, highlight=False)
+    console.print()
+    for finding in report.findings:
+        console.print(
+            f"{_MARKS[finding.verdict]:4} {finding.rule}: {escape(finding.says)}", soft_wrap=True, highlight=False
+        )
+        if finding.cure and finding.verdict != "ok":
+            console.print(f"     -> {escape(finding.cure)}", soft_wrap=True, highlight=False)
+    counts = Counter(finding.verdict for finding in report.findings)
+    console.print(f"{report.site}: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("ok", "warn", "fail")))
