@@ -22,6 +22,7 @@ from crawler.history import conclude
 from crawler.report import CrawlReport
 from crawler.retries import Retries
 from crawler.seen import SeenUrls, load
+from crawler.seen.cache import SegmentCache
 from crawler.site_crawler import SiteCrawler
 from crawler.spiders.base import SiteSpider
 from yuqing import watchlist
@@ -56,15 +57,16 @@ def crawl(
     options = settings.crawler
     if any(site.browser for site in sites):
         check_browser(options)
-    seen = _load_seen(sites, store)
+    seen = _load_seen(sites, store, settings)
     names = _names(store) if any(site.search for site in sites) else []
     return _Crawl(sites, store, settings, seen, names, max_pages, watch, spider, arguments or {}).run()
 
 
-def _load_seen(sites: Sequence[Site], store: ObjectStore) -> list[SeenUrls]:
+def _load_seen(sites: Sequence[Site], store: ObjectStore, settings: Settings) -> list[SeenUrls]:
     store.ensure_bucket()
+    cache = SegmentCache.from_settings(settings)
     with ThreadPoolExecutor(4) as readers:
-        return list(readers.map(lambda site: load(store, site), sites))
+        return list(readers.map(lambda site: load(store, site, cache), sites))
 
 
 def _names(store: ObjectStore) -> list[str]:

@@ -52,6 +52,7 @@ class CrawlReport:
     new_via_browser: int = 0
     collected: int = 0
     seen_skipped: int = 0
+    revisited: int = 0
     duplicates: int = 0
     gone: int = 0
     forbidden_by_robots: int = 0

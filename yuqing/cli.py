@@ -36,6 +36,7 @@ _COMMANDS = {
     "models": _Lazy("yuqing.models_cli", "typer", "Model files: list, pull, verify.", is_group=True),
     "sites": _Lazy("crawler.sites_cli", "scrapy", "Sites: list, check their rules, draft new ones.", is_group=True),
     "crawl": _Lazy("crawler.cli", "scrapy", "Crawl sites into raw batches on S3."),
+    "seen": _Lazy("crawler.seen_cli", "scrapy", "Which addresses were crawled: compact, import, stats.", is_group=True),
     "clean": _Lazy("cleaning.cli", "pyspark", "Turn new raw batches into documents."),
     "extract": _Lazy("cleaning.cli", "trafilatura", "Main text and metadata of pages (JSON lines)."),
     "dedup": _Lazy("cleaning.cli", "trafilatura", "Reprint groups of texts (JSON lines)."),

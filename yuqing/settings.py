@@ -98,6 +98,12 @@ class CrawlerSettings(Section):
     batch_seconds: float = Field(60, gt=0, description="or this age")
     retry_runs: int = Field(20, ge=1, description="runs in which a page or a recording may fail until it is given up,")
     retry_days: float = Field(30, gt=0, description="or days after the first failure")
+    seen_grace_hours: float = Field(
+        24, gt=0, description="segments of seen addresses that are younger are not merged: a crawl may still write them"
+    )
+    seen_cache_bytes: int = Field(
+        2**20, ge=8, description="merged segments from this size on are kept in cache_dir and mapped into memory"
+    )
     download_timeout_s: float = Field(30, gt=0)
     retries: int = Field(2, ge=0, description="further tries of a request that failed or met 408, 429 or 5xx")
     sitemaps: int = Field(50, ge=0, description="sitemaps of indexes that a run reads of a site, the newest first")

@@ -26,7 +26,8 @@ def address(crawler: SiteCrawler, url: str) -> int:
 
 
 class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
-    """Drops requests before they are scheduled: anything twice in one run, and articles that are settled.
+    """Drops requests before they are scheduled: anything twice in one run, and articles that are settled, unless
+    the site's revisit policy asks for them again.
 
     Lists, feeds and sitemaps are fetched in every run. `max_pages` is kept here too, by counting article requests.
     """
@@ -43,13 +44,15 @@ class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
             return None
         if request.meta.get("role") == ARTICLE:
             self.site_crawler.report.found += 1
-            if hash_ in self.site_crawler.seen:
+            if not self.site_crawler.seen.wants(hash_):
                 self.site_crawler.report.seen_skipped += 1
                 return None
             limit = self.site_crawler.max_pages
             if limit is not None and self._articles >= limit:
                 return None
             self._articles += 1
+            if self.site_crawler.seen.is_due(hash_):
+                self.site_crawler.report.revisited += 1
         return request
 
 
@@ -72,13 +75,14 @@ class SeenUrlsDownloaderMiddleware:
         sources = {address(self.crawler, url) for url in request.meta["redirect_urls"]}
         if target in sources or request.meta.get("claimed") == target:
             return  # a redirect to itself, as for a cookie, or a further try of a target that is ours
-        if target not in seen and seen.claim(target):
+        wanted = seen.wants(target)
+        if wanted and seen.claim(target):
             request.meta["claimed"] = target
             return
-        if target in seen:
-            self.crawler.batches.settle(seen.settle(sources))
-        else:
+        if wanted:
             seen.wait(target, sources)
+        else:
+            self.crawler.batches.settle(seen.settle(sources))
         self.crawler.report.duplicates += 1
         raise AlreadySeen(f"leads to {request.url}, which is known or on its way")
 

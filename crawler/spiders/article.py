@@ -51,7 +51,7 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
     canonical = _declared_canonical(text, response.url, site) or canonical
     identity = url_hash(canonical)
     hashes.add(identity)
-    if identity in seen:
+    if not seen.wants(identity):
         crawler.report.duplicates += 1
         crawler.batches.settle(seen.settle(hashes))
         return None

@@ -11,7 +11,7 @@ from crawler.batches import BatchWriter
 from crawler.report import CrawlReport
 from crawler.retries import Retries
 from crawler.seen import load, unpack
-from tests.crawler.test_seen import SITE
+from tests.crawler.seen.conftest import a_site
 from yuqing import quarantine
 from yuqing.contracts import now, read_raw_document
 from yuqing.objects import ObjectStore, ObjectStoreAway
@@ -125,6 +125,6 @@ def test_addresses_that_are_gone_are_settled_without_a_page(store: ObjectStore) 
     batches.settle([404, 410])
     asyncio.run(batches.flush())
     assert list(store.list("raw/")) == []
-    seen = load(store, SITE)
+    seen = load(store, a_site())
     assert 404 in seen
     assert 410 in seen
