@@ -11,10 +11,11 @@ import httpx
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.crawler import Crawler
-from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError, IgnoreRequest
+from scrapy.exceptions import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Headers, HtmlResponse, Response
 
 from crawler.checked_http import CheckedHTTPHandler
+from crawler.circuits import require
 from crawler.site_crawler import of
 
 SNIFF_BYTES = 512
@@ -30,7 +31,7 @@ class Received:
 
 
 class TooLarge(IgnoreRequest):
-    """A recording is larger than crawler.media_bytes."""
+    """A page is larger than crawler.page_bytes, or a recording than crawler.media_bytes."""
 
 
 class DownloadHandler(BaseDownloadHandler):
@@ -44,12 +45,17 @@ class DownloadHandler(BaseDownloadHandler):
         self._plain = CheckedHTTPHandler(self.site_crawler)
 
     async def download_request(self, request: Request) -> Response:
-        """Fetch; raises Scrapy's download errors, which its retries know."""
+        """Fetch; raises Scrapy's download errors, TooLarge, and Held or CircuitOpen when the host is to be left alone by now."""
+        require(self.site_crawler.circuits, request)
         if "browser" in request.meta:
             return await self._in_browser(request)
         if "to_file" in request.meta:
             return await self._to_file(request, request.meta["to_file"])
-        return await self._plain.download_request(request)
+        try:
+            return await self._plain.download_request(request)
+        except DownloadCancelledError as problem:
+            limit = self.site_crawler.options.page_bytes
+            raise TooLarge(f"larger than {limit} bytes (crawler.page_bytes)") from problem
 
     async def close(self) -> None:
         """Close the connections."""

@@ -23,6 +23,7 @@ def conclude(crawler: SiteCrawler) -> None:
     report = crawler.report
     report.complete = report.reason == "finished" and crawler.max_pages is None
     judge(report, recent_yields(crawler.store, report.site, report.started, crawler.options), crawler.options)
+    flag_refusals(report)
     for flag in report.flags:
         log.warning(flag["message"], site=report.site, run_id=report.run_id, kind=flag["kind"])
     report.write(crawler.store)
@@ -53,6 +54,20 @@ def judge(report: CrawlReport, earlier: Sequence[dict[str, Any]], options: Crawl
             report.flag("no_article", f"none of {report.found_new} new articles could be fetched: see the errors")
     counted = [] if low or not report.complete else [{"at": report.started.isoformat(), "found": report.found}]
     report.yields = [*earlier, *counted][-options.yield_runs :]
+
+
+def flag_refusals(report: CrawlReport) -> None:
+    """Flag hosts that were cut, traps, and a run in which more pages were refused than came."""
+    for event in report.circuits:
+        if event["state"] == "cut":
+            report.flag("host_cut", f"{event['host']} was left alone for the rest of the run: {event['reason']}")
+    for trap in report.traps:
+        what = f"addresses like {trap['pattern']}" if trap["pattern"] else "requests"
+        report.flag("trap", f"{trap['count']} {what} were left out (limit: {trap['limit']}), such as {trap['example']}")
+    refused = sum(report.blocked.values())
+    if refused > report.collected + report.duplicates:
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in report.blocked.most_common(3))
+        report.flag("blocked", f"{refused} pages were refused, {report.collected} came: {reasons}")
 
 
 def recent_yields(store: ObjectStore, site: str, now: datetime, options: CrawlerSettings) -> list[dict[str, Any]]:

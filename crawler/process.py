@@ -267,17 +267,26 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
         "ROBOTSTXT_USER_AGENT": ROBOTS_NAME,
         "RETRY_TIMES": options.retries,
         "RETRY_EXCEPTIONS": [*RETRY_EXCEPTIONS, "crawler.browser.BrowserFailed"],
+        "SCHEDULER": "crawler.scheduler.PatientScheduler",
         "RETRY_GIVE_UP_LOG_LEVEL": "DEBUG",  # the report names the failure
         "DOWNLOADER_MIDDLEWARES": {
             "crawler.middlewares.guard.GuardMiddleware": 40,
             "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
             "crawler.middlewares.seen_urls.SeenUrlsDownloaderMiddleware": 60,
+            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+            "crawler.middlewares.robots.RobotsMiddleware": 100,
             "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": None,
             "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
             "crawler.middlewares.user_agent.UserAgentMiddleware": 400,
+            "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+            "crawler.middlewares.retry.RetryMiddleware": 550,
+            "crawler.middlewares.circuit_breaker.CircuitBreakerMiddleware": 570,
             "crawler.middlewares.browser.BrowserMiddleware": 760,
         },
-        "SPIDER_MIDDLEWARES": {"crawler.middlewares.seen_urls.SeenUrlsSpiderMiddleware": 950},
+        "SPIDER_MIDDLEWARES": {
+            "crawler.middlewares.limits.LimitsMiddleware": 890,  # once the depth is known
+            "crawler.middlewares.seen_urls.SeenUrlsSpiderMiddleware": 950,
+        },
         "EXTENSIONS": {"crawler.report.ReportExtension": 10, "crawler.retries.RetriesExtension": 20},
         "ITEM_PIPELINES": {"crawler.media.MediaPipeline": 100, "crawler.batches.BatchPipeline": 200},
     }

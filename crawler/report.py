@@ -23,6 +23,8 @@ from yuqing.objects import ObjectStore
 
 MAX_ERRORS = 20  # addresses named in a report; all errors are counted
 MAX_GIVEN_UP = 200
+MAX_CIRCUITS = 50
+MAX_TRAPS = 20
 MAX_REASON = 500  # characters of an error's reason that are kept
 REPORTS = "reports/crawl/"
 # Neither PostgreSQL's jsonb nor a terminal takes them.
@@ -66,6 +68,10 @@ class CrawlReport:
     bytes: int = 0
     error_count: int = 0
     errors: list[dict[str, str]] = field(default_factory=list)
+    blocked: Counter[str] = field(default_factory=Counter)
+    circuits: list[dict[str, str]] = field(default_factory=list)
+    not_asked: int = 0
+    traps: list[dict[str, Any]] = field(default_factory=list)
     given_up_count: int = 0
     given_up: list[dict[str, str]] = field(default_factory=list)
     yields: list[dict[str, Any]] = field(default_factory=list)
@@ -96,6 +102,21 @@ class CrawlReport:
         if len(self.given_up) < MAX_GIVEN_UP:
             self.given_up.append({"url": storable(url), "reason": storable(reason)[:MAX_REASON]})
 
+    def circuit(self, host: str, state: str, reason: str) -> None:
+        """A host was paused, its circuit opened or closed, or it was cut for the rest of the run; the first are kept."""
+        if len(self.circuits) < MAX_CIRCUITS:
+            at = now().isoformat(timespec="seconds")
+            self.circuits.append({"host": host, "state": state, "at": at, "reason": storable(reason)[:MAX_REASON]})
+
+    def cut(self, limit: str, pattern: str, url: str) -> None:
+        """Count a request beyond a limit of the site's file; the first patterns are kept, each with an example."""
+        for trap in self.traps:
+            if trap["limit"] == limit and trap["pattern"] == pattern:
+                trap["count"] += 1
+                return
+        if len(self.traps) < MAX_TRAPS:
+            self.traps.append({"limit": limit, "pattern": pattern, "count": 1, "example": storable(url)})
+
     @property
     def failed(self) -> bool:
         """Whether nothing at all could be read of the site."""
@@ -108,6 +129,7 @@ class CrawlReport:
         values["finished"] = self.finished.isoformat() if self.finished else None
         values["seconds"] = self.seconds
         values["found_new"] = self.found_new
+        values["blocked"] = dict(self.blocked.most_common())
         values["by_status"] = {str(status): count for status, count in sorted(self.by_status.items())}
         return values
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Spider
 from scrapy.crawler import Crawler
 
+from crawler.circuits import Circuits
 from crawler.egress import Egress
 
 if TYPE_CHECKING:
@@ -77,7 +78,13 @@ class SiteCrawler(Crawler):
         self.browsers = browsers
         self.names = names
         self.max_pages = max_pages
+        self.circuits = Circuits(settings, report)
         self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def ending(self) -> bool:
+        """Whether no further requests are sent, so that nothing should wait for its turn."""
+        return self._closing is not None or not (self.engine and self.engine.running)
 
     def give_up(self, problem: YuqingError) -> None:
         """S3 is away: nothing that is fetched from now on could be kept. The command ends with this error."""

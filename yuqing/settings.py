@@ -105,7 +105,17 @@ class CrawlerSettings(Section):
         2**20, ge=8, description="merged segments from this size on are kept in cache_dir and mapped into memory"
     )
     download_timeout_s: float = Field(30, gt=0)
-    retries: int = Field(2, ge=0, description="further tries of a request that failed or met 408, 429 or 5xx")
+    retries: int = Field(
+        2, ge=0, description="further tries of a request that failed or met 408, 425, 429, 5xx, a captcha or nothing"
+    )
+    backoff_base_s: float = Field(2, ge=0, description="a further try comes after up to this, twice this, ... seconds,")
+    backoff_max_s: float = Field(60, ge=0, description="but no more than this")
+    retry_after_max_s: float = Field(60, ge=0, description="a host that asks for a pause gets one up to this")
+    circuit_failures: int = Field(
+        8, ge=1, description="pages that fail one after the other until their host is left alone"
+    )
+    circuit_pause_s: float = Field(30, gt=0, description="until one of its pages is tried again")
+    circuit_openings: int = Field(2, ge=0, description="such pauses a run; then the host is left to the next run")
     sitemaps: int = Field(50, ge=0, description="sitemaps of indexes that a run reads of a site, the newest first")
     searches: int = Field(200, ge=1, description="names of the watchlist that a run asks a site's search for")
     page_bytes: int = Field(16 * 2**20, ge=1, description="larger pages are refused")

@@ -7,14 +7,15 @@ from typing import Any, Self
 
 from scrapy import Request, Spider
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 from twisted.python.failure import Failure
 
 from crawler.canonical import join, request_address, site_address
+from crawler.circuits import CircuitOpen
 from crawler.egress import RefusedAddress
 from crawler.feeds import Entry
+from crawler.middlewares.robots import ForbiddenByRobots
 from crawler.middlewares.seen_urls import GONE, AlreadySeen
 from crawler.site_crawler import ARTICLE, FetchedPage, SiteCrawler, of
 from crawler.spiders.article import NoArticle, read_article, read_text
@@ -105,8 +106,10 @@ class SiteSpider(Spider):
                 self.report.error(request.url, f"HTTP {problem.response.status}")
         elif isinstance(problem, RefusedAddress):
             self.report.error(request.url, str(problem))
-        elif isinstance(problem, IgnoreRequest) and "robots.txt" in str(problem):
+        elif isinstance(problem, ForbiddenByRobots):
             self.report.forbidden_by_robots += 1
+        elif isinstance(problem, CircuitOpen):
+            self.report.not_asked += 1
         elif not isinstance(problem, AlreadySeen):
             self.report.error(request.url, str(problem) or type(problem).__name__)
 

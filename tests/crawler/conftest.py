@@ -145,6 +145,7 @@ class Crawl:
             "HOME": str(self.sites.parent),
             "TMPDIR": str(self.temporary),
             **self.environment,
+            "YUQING_CRAWLER__BACKOFF_BASE_S": "0.05",
             "YUQING_CRAWLER__SITES_FOLDERS": json.dumps([str(self.sites)]),
             **{f"YUQING_CRAWLER__{name.upper()}": value for name, value in settings.items()},
         }
