@@ -5,6 +5,7 @@ changes nothing.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 
 import procrastinate
@@ -23,6 +24,7 @@ from yuqing.settings import Settings
 from yuqing.telemetry import get_logger
 from yuqing.text.bigrams import tsquery
 from yuqing.text.matcher import Matcher, relevance
+from yuqing.text.query import QueryError, parse
 from yuqing.watchlist import WatchedCompany
 
 log = get_logger("gateway.watching")
@@ -59,13 +61,31 @@ def watch_company(settings: Settings, company_id: int) -> int:
 
 
 def _candidates(connection: Connection, company: WatchedCompany, limit: int) -> Sequence[str]:
-    """The latest documents that hold all bigrams of one of the names."""
-    queries = [query for name in company.names if (query := tsquery(name))]
+    """The latest documents that hold all bigrams of one of the names, or of one of the words that its query asks for."""
+    queries = [query for query in (*map(tsquery, company.names), *_words(company)) if query]
     if not queries:
         return []
     found = or_(*(Document.search.op("@@")(cast(literal(query, String), TSQUERY)) for query in queries))
     statement = select(Document.doc_id).where(found).order_by(time_of(Document).desc(), Document.doc_id).limit(limit)
     return connection.execute(statement).scalars().all()
+
+
+def _words(company: WatchedCompany) -> list[str]:
+    """A tsquery for each word of which a document must have one to match the company's query."""
+    if not company.query:
+        return []
+    try:
+        words = parse(company.query).words
+    except QueryError:
+        return []  # the matcher goes by the names then, and so do we
+    return [_beginning(word.text) if word.pattern else tsquery(word.text) for word in words]
+
+
+def _beginning(wildcard: str) -> str:
+    """The tsquery of what stands before the first wildcard: 600???.sh begins a word, 0700.* is a word and more."""
+    written = re.split(r"[?*]", wildcard)[0]
+    terms = [f"'{term}'" for term in re.findall("[0-9a-z]+", written)]
+    return " & ".join(terms) + ("" if written.endswith(".") else ":*")
 
 
 def _match(connection: Connection, matcher: Matcher, company_id: int, doc_ids: Sequence[str]) -> int:

@@ -19,6 +19,8 @@ class WatchedCompany(BaseModel):
     name: str
     aliases: tuple[str, ...] = ()
     exclude_words: tuple[str, ...] = ()
+    query: str | None = None
+    """Which documents are about it (yuqing.text.query); without one, those that hold a name."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -29,7 +31,7 @@ class WatchedCompany(BaseModel):
 def from_database(connection: Connection) -> list[WatchedCompany]:
     """The enabled companies of all teams, by id."""
     rows = connection.execute(
-        text("SELECT id, name, aliases, exclude_words FROM companies WHERE enabled ORDER BY id")
+        text("SELECT id, name, aliases, exclude_words, query FROM companies WHERE enabled ORDER BY id")
     ).mappings()
     return [WatchedCompany.model_validate(dict(row)) for row in rows]
 

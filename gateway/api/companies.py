@@ -14,6 +14,7 @@ from gateway.watching import watch_job
 from yuqing.jobs import defer_in_transaction
 from yuqing.text.bigrams import query_bigrams
 from yuqing.text.normalise import fold, normalise
+from yuqing.text.query import QueryError, parse
 
 router = APIRouter(prefix="/v1/companies", tags=["companies"], responses=PROBLEMS)
 
@@ -29,6 +30,14 @@ def _name(value: str) -> str:
         raise ValueError(f"has {len(value)} characters; {SHORTEST_NAME} to {LONGEST_NAME} are allowed")
     if not query_bigrams(value):
         raise ValueError("holds no letter and no digit")
+    return value
+
+
+def _query(value: str) -> str:
+    try:
+        parse(value)
+    except QueryError as problem:
+        raise ValueError(problem.message) from None
     return value
 
 
@@ -53,6 +62,11 @@ class NewCompany(BaseModel):
     name: Name
     aliases: list[Name] = Field([], max_length=50)
     exclude_words: list[Name] = Field([], max_length=200)
+    query: Annotated[str, AfterValidator(_query)] | None = Field(
+        None,
+        description="which documents are about it: AND OR NOT, quotes, parentheses, NEAR/n, 600???.SH; docs/api.md tells more",
+        examples=["苹果 AND (手机 OR 库克) NOT 果农"],
+    )
 
     @model_validator(mode="after")
     def _excludes_something(self) -> Self:
@@ -72,7 +86,9 @@ async def add_company(gateway: Gateway, caller: Caller, company: NewCompany) -> 
     async with gateway.database.begin() as connection:
         try:
             actor = f"key:{caller.prefix} {caller.name}"
-            company_id = await insert_company(connection, caller.team_id, actor, company.name, aliases, exclude_words)
+            company_id = await insert_company(
+                connection, caller.team_id, actor, company.name, aliases, exclude_words, company.query
+            )
         except CompanyExists as error:
             raise Problem(409, "company-exists", error.message, error.cure) from None
         await connection.run_sync(defer_in_transaction, [watch_job(company_id)])

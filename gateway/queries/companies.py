@@ -23,6 +23,7 @@ class CompanySummary:
     name: str
     aliases: tuple[str, ...]
     exclude_words: tuple[str, ...]
+    query: str | None
     enabled: bool
     created_at: datetime
     documents: int
@@ -70,6 +71,7 @@ async def list_companies(
             Company.name,
             Company.aliases,
             Company.exclude_words,
+            Company.query,
             Company.enabled,
             Company.created_at,
             *(func.coalesce(count, 0).label(count.name) for count in counts),
@@ -91,7 +93,13 @@ async def list_companies(
 
 
 async def insert_company(
-    connection: AsyncConnection, team_id: int, actor: str, name: str, aliases: list[str], exclude_words: list[str]
+    connection: AsyncConnection,
+    team_id: int,
+    actor: str,
+    name: str,
+    aliases: list[str],
+    exclude_words: list[str],
+    query: str | None,
 ) -> int:
     """Add a company and its line in the audit log; returns its id. Raises CompanyExists."""
     try:
@@ -99,7 +107,7 @@ async def insert_company(
             company_id = (
                 await connection.execute(
                     insert(Company)
-                    .values(team_id=team_id, name=name, aliases=aliases, exclude_words=exclude_words)
+                    .values(team_id=team_id, name=name, aliases=aliases, exclude_words=exclude_words, query=query)
                     .returning(Company.id)
                 )
             ).scalar_one()
@@ -113,7 +121,7 @@ async def insert_company(
             actor=actor,
             action="company.create",
             subject=f"company:{company_id}",
-            detail={"name": name, "aliases": aliases, "exclude_words": exclude_words},
+            detail={"name": name, "aliases": aliases, "exclude_words": exclude_words, "query": query},
         )
     )
     return company_id

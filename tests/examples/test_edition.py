@@ -81,6 +81,7 @@ class _Watched:
     name: str
     aliases: tuple[str, ...]
     exclude_words: tuple[str, ...]
+    query: str | None = None
 
 
 def test_the_watchlist_gives_the_demonstration_its_verdicts(published: Edition) -> None:

@@ -85,6 +85,31 @@ def test_a_new_company_is_published_and_matched(
     assert entry.detail["name"] == "林知远"
 
 
+def test_a_query_decides_what_is_matched(
+    settings: Settings, database: Engine, key: str, api: httpx.Client, store: ObjectStore
+) -> None:
+    with database.begin() as connection:
+        for title, body in (
+            ("苹果发布新手机", "库克说苹果卖得好。"),
+            ("苹果丰收", "果农卖苹果。"),
+            ("代码600519.SH涨停", "没有名字的一篇。"),
+        ):
+            rows.add_story(connection, rows.Story(title, body))
+    query = "(苹果 AND 手机 NOT 果农) OR 600???.SH"
+    created = api.post("/v1/companies", json={"name": "苹果", "query": query})
+    assert created.status_code == 201, created.text
+    assert created.json()["query"] == query
+    watch_company(settings, created.json()["id"])
+    with database.connect() as connection:
+        found = connection.execute(
+            text("SELECT title, spans FROM mentions JOIN documents USING (doc_id) ORDER BY title DESC")
+        ).all()
+    assert {title: [span["name"] for span in spans] for title, spans in found} == {
+        "苹果发布新手机": ["苹果", "苹果"],
+        "代码600519.SH涨停": ["600519.SH"],
+    }
+
+
 def test_matching_twice_changes_nothing(
     settings: Settings, database: Engine, key: str, press: dict[str, str], store: ObjectStore
 ) -> None:
@@ -129,6 +154,8 @@ BAD = [
     ({"name": "苹果", "exclude_words": ["香蕉树"]}, "body"),
     ({"name": "苹果", "exclude_words": ["苹果"]}, "body"),
     ({"name": "公司", "team_id": 2}, "team_id"),
+    ({"name": "公司", "query": "公司 AND (手机"}, "query"),
+    ({"name": "公司", "query": ""}, "query"),
 ]
 
 

@@ -1,16 +1,18 @@
-"""Who is mentioned: every name and alias of the watchlist, found at once by an Aho-Corasick automaton.
+"""Who is mentioned: every name and alias of the watchlist, and every word of its queries, found at once by an
+Aho-Corasick automaton.
 
 The texts have to be normalised (yuqing.text.normalise); names are normalised here.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-import ahocorasick
+from ahocorasick_rs import AhoCorasick
 
 from yuqing.contracts import Mention
 from yuqing.text.normalise import fold, normalise
+from yuqing.text.query import Hit, Query, QueryError, Word, parse
 
 # A news lead says who, what and where in its first sentences: about 150 characters in Chinese agency style.
 LEAD_CHARACTERS = 150
@@ -32,6 +34,8 @@ class Watched(Protocol):
     def aliases(self) -> Sequence[str]: ...
     @property
     def exclude_words(self) -> Sequence[str]: ...
+    @property
+    def query(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,20 @@ class Relevance:
 
 @dataclass
 class _Entry:
-    """What the automaton knows of a word: whose name it is, and for whom it blocks the names inside it."""
+    """What the automaton knows of a word: whose name it is, for whom it blocks the names inside it, whether a query asks."""
 
-    length: int
-    names_of: set[int]
-    excluded_for: set[int]
+    names_of: set[int] = field(default_factory=set)
+    excluded_for: set[int] = field(default_factory=set)
+    asked_as: Word | None = None
+
+
+@dataclass
+class _Found:
+    """Everything that the automaton finds in one text: (start, end, whose) of names and exclude words, words of queries."""
+
+    names: list[tuple[int, int, set[int]]] = field(default_factory=list)
+    blocked: list[tuple[int, int, set[int]]] = field(default_factory=list)
+    words: dict[Word, list[tuple[int, int]]] = field(default_factory=dict)
 
 
 def _is_latin_or_digit(character: str) -> bool:
@@ -75,51 +88,70 @@ def _at_borders(text: str, start: int, end: int) -> bool:
 
 
 class Matcher:
-    """The watchlist as one automaton; built once, then asked for each text."""
+    """The watchlist as one automaton; built once, then asked for each text.
+
+    broken: the reason by company id for each query that cannot be read; such a company is found by its names alone.
+    """
 
     def __init__(self, companies: Iterable[Watched]) -> None:
-        self._automaton = ahocorasick.Automaton()
-        self.empty = True
+        entries: dict[str, _Entry] = {}
+        self._queries: dict[int, Query] = {}
+        self._asking: dict[Word, list[int]] = {}
+        self._wildcards: set[Word] = set()
+        self.broken: dict[int, str] = {}
         for company in companies:
             for name in (company.name, *company.aliases):
-                if word := self._entry(name):
-                    word.names_of.add(company.id)
-                    self.empty = False
+                if entry := _entry(entries, name):
+                    entry.names_of.add(company.id)
             for exclude_word in company.exclude_words:
-                if word := self._entry(exclude_word):
-                    word.excluded_for.add(company.id)
-        if not self.empty:
-            self._automaton.make_automaton()
+                if entry := _entry(entries, exclude_word):
+                    entry.excluded_for.add(company.id)
+            if company.query:
+                self._ask(entries, company.id, company.query)
+        self._entries = list(entries.values())
+        self._automaton = AhoCorasick(entries)
 
-    def _entry(self, name: str) -> _Entry | None:
-        word = fold(normalise(name).text)
-        if not word:
-            return None
-        entry = self._automaton.get(word, None)
-        if not isinstance(entry, _Entry):
-            entry = _Entry(len(word), set(), set())
-            self._automaton.add_word(word, entry)
-        return entry
+    def _ask(self, entries: dict[str, _Entry], company_id: int, query: str) -> None:
+        try:
+            parsed = parse(query)
+        except QueryError as problem:
+            self.broken[company_id] = problem.message
+            return
+        self._queries[company_id] = parsed
+        for word in parsed.words:
+            self._asking.setdefault(word, []).append(company_id)
+        for word in parsed.all_words():
+            if word.pattern:
+                self._wildcards.add(word)
+            elif entry := _entry(entries, word.text):
+                entry.asked_as = word
 
     def spans(self, text: str) -> list[Span]:
-        """Every mention in a normalised text, in order of position, then company.
+        """Every name in a normalised text, in order of position, then company; queries are not asked (see mentions).
 
         Of overlapping names the longest counts (苹果园 is not 苹果), of equally long ones the first; a name inside an
         exclude word of its own company does not count (苹果 in 苹果树). Several companies may share one name.
         """
-        if self.empty:
-            return []
-        names: list[tuple[int, int, set[int]]] = []
-        blocked: list[tuple[int, int, set[int]]] = []
-        for last, entry in self._automaton.iter(fold(text)):
-            start, end = last + 1 - entry.length, last + 1
+        found = self._find(text)
+        return sorted(self._choose(found.names, found.blocked), key=lambda span: (span.start, span.company_id))
+
+    def _find(self, text: str) -> _Found:
+        found = _Found()
+        folded = fold(text)
+        for number, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True):
             if not _at_borders(text, start, end):
                 continue
+            entry = self._entries[number]
             if entry.names_of:
-                names.append((start, end, entry.names_of))
+                found.names.append((start, end, entry.names_of))
             if entry.excluded_for:
-                blocked.append((start, end, entry.excluded_for))
-        return sorted(self._choose(names, blocked), key=lambda span: (span.start, span.company_id))
+                found.blocked.append((start, end, entry.excluded_for))
+            if entry.asked_as:
+                found.words.setdefault(entry.asked_as, []).append((start, end))
+        for word in self._wildcards:
+            if word.pattern and (places := [match.span() for match in word.pattern.finditer(folded)]):
+                found.words[word] = places
+        return found
 
     @staticmethod
     def _choose(names: list[tuple[int, int, set[int]]], blocked: list[tuple[int, int, set[int]]]) -> Iterator[Span]:
@@ -136,20 +168,56 @@ class Matcher:
             yield from (Span(company, start, end) for company in allowed)
 
     def mentions(self, title: str, text: str) -> list[Mention]:
-        """The mentions in a document's normalised title and text, title first."""
-        found = [("title", title, span) for span in self.spans(title)] + [
-            ("text", text, span) for span in self.spans(text)
+        """The mentions in a document's normalised title and text, title first.
+
+        A company with a query is mentioned when the query matches the document: where its names stand, or, when none
+        does, where the words of the query stand that made it match.
+        """
+        fields = (title, text)
+        found = [self._find(part) for part in fields]
+        hits: dict[Word, list[Hit]] = {}
+        for number, part in enumerate(found):
+            for word, spots in part.words.items():
+                hits.setdefault(word, []).extend(Hit(number, start, end) for start, end in spots)
+        # Only queries that have a word in this document can match it.
+        asking = {company_id for word in hits for company_id in self._asking.get(word, ())}
+        asked = {company_id: self._queries[company_id].match(lambda word: hits.get(word, ())) for company_id in asking}
+        places = [
+            (number, span)
+            for number, part in enumerate(found)
+            for span in self._choose(part.names, part.blocked)
+            if span.company_id not in self._queries or asked.get(span.company_id) is not None
         ]
+        named = {span.company_id for _, span in places}
+        for company_id, words in asked.items():
+            if words and company_id not in named:
+                places += ((hit.field, Span(company_id, hit.start, hit.end)) for hit in _apart(words))
+        places.sort(key=lambda place: (place[0], place[1].start, place[1].company_id))
         return [
             Mention(
                 company_id=span.company_id,
-                field="title" if field == "title" else "text",
+                field="text" if number else "title",
                 start=span.start,
                 end=span.end,
-                name=where[span.start : span.end],
+                name=fields[number][span.start : span.end],
             )
-            for field, where, span in found
+            for number, span in places
         ]
+
+
+def _entry(entries: dict[str, _Entry], name: str) -> _Entry | None:
+    """The entry of a word, made when it is new; None when nothing of it is left by normalisation."""
+    word = fold(normalise(name).text)
+    return entries.setdefault(word, _Entry()) if word else None
+
+
+def _apart(hits: Iterable[Hit]) -> Iterator[Hit]:
+    """Hits that do not overlap: of those that do, the first, and of these the longest."""
+    last = Hit(-1, 0, 0)
+    for hit in sorted(hits, key=lambda hit: (hit.field, hit.start, -hit.end)):
+        if hit.field != last.field or hit.start >= last.end:
+            yield hit
+            last = hit
 
 
 def relevance(mentions: Iterable[Mention]) -> list[Relevance]:

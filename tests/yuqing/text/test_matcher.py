@@ -15,6 +15,7 @@ class Company:
     name: str
     aliases: list[str] = field(default_factory=list)
     exclude_words: list[str] = field(default_factory=list)
+    query: str | None = None
 
 
 APPLE = Company(1, "苹果公司", ["苹果", "Apple", "AAPL.O"], ["苹果树", "红苹果", "Apple Pie"])
@@ -83,3 +84,42 @@ def test_spans_never_overlap_and_are_names(text: str) -> None:
         assert span.start >= end
         assert text[span.start : span.end].lower() in names[span.company_id]
         end = span.end
+
+
+def about(query: str, title: str, text: str, name: str = "苹果") -> list[tuple[str, str]]:
+    matcher = Matcher([Company(1, name, query=query), Company(2, "华为")])
+    assert not matcher.broken
+    return [(mention.field, mention.name) for mention in matcher.mentions(title, text) if mention.company_id == 1]
+
+
+def test_a_query_decides_which_documents_are_about_a_name() -> None:
+    query = "苹果 AND (手机 OR 库克) NOT 果农"
+    assert about(query, "苹果发布新手机", "苹果股价上涨") == [("title", "苹果"), ("text", "苹果")]
+    assert about(query, "苹果丰收", "今年的苹果很甜") == []
+    assert about(query, "苹果丰收", "果农用手机卖苹果") == []
+    assert about(query, "华为发布手机", "") == []
+
+
+def test_a_query_finds_what_has_no_name() -> None:
+    assert (
+        about('"iPhone 18" NEAR/10 降价', "手机", "iPhone  18 开售即降价", "果公司") == []
+    )  # not normalised: two spaces
+    assert about('"iPhone 18" NEAR/10 降价', "手机", "iPhone 18 开售即降价", "果公司") == [
+        ("text", "iPhone 18"),
+        ("text", "降价"),
+    ]
+    assert about("600???.SH OR AAPL*", "AAPL.O涨，600519.SH跌", "代码6005190.SH不是", "果公司") == [
+        ("title", "AAPL.O"),
+        ("title", "600519.SH"),
+    ]
+
+
+def test_a_broken_query_leaves_the_names() -> None:
+    matcher = Matcher([Company(1, "苹果", query="苹果 AND"), Company(2, "华为")])
+    assert set(matcher.broken) == {1}
+    assert [mention.name for mention in matcher.mentions("苹果与华为", "")] == ["苹果", "华为"]
+
+
+def test_words_of_queries_hide_no_names() -> None:
+    matcher = Matcher([Company(1, "平安"), Company(2, "招行", query="招行 OR 平安银行")])
+    assert [(m.company_id, m.name) for m in matcher.mentions("平安银行", "")] == [(1, "平安"), (2, "平安银行")]
