@@ -169,23 +169,22 @@ class Browser:
 
     def _pose_as(self, driver: Chrome, profile: Profile) -> None:
         """Give Chromium the profile's name; its own says HeadlessChrome."""
-        headers = dict(profile.headers)
-        driver.execute_cdp_cmd(
-            "Network.setUserAgentOverride",
-            {
-                "userAgent": headers["User-Agent"],
+        headers = profile.headers_by_name
+        override: dict[str, Any] = {"userAgent": profile.user_agent}
+        if "Sec-CH-UA" in headers:  # without it, our own name: Chromium then sends no client hints
+            override |= {
                 "acceptLanguage": headers["Accept-Language"],
                 "platform": {"Windows": "Win32", "macOS": "MacIntel"}.get(profile.platform, profile.platform),
                 "userAgentMetadata": {
-                    "brands": _brands(headers.get("Sec-CH-UA", "")),
+                    "brands": _brands(headers["Sec-CH-UA"]),
                     "platform": profile.platform,
                     "platformVersion": "",
                     "architecture": "x86",
                     "model": "",
                     "mobile": False,
                 },
-            },
-        )
+            }
+        driver.execute_cdp_cmd("Network.setUserAgentOverride", override)
         self._profile = profile
 
 

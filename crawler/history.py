@@ -10,6 +10,7 @@ from typing import Any
 
 from crawler.report import REPORTS, CrawlReport
 from crawler.site_crawler import SiteCrawler
+from crawler.user_agents import identity, user_agents
 from yuqing.objects import ObjectStore
 from yuqing.settings import CrawlerSettings
 from yuqing.telemetry import get_logger
@@ -24,6 +25,12 @@ def conclude(crawler: SiteCrawler) -> None:
     report.complete = report.reason == "finished" and crawler.max_pages is None
     judge(report, recent_yields(crawler.store, report.site, report.started, crawler.options), crawler.options)
     flag_refusals(report)
+    days = user_agents().age_days(report.started.date())
+    if days > crawler.options.user_agents_days and identity(crawler.site, crawler.options) is None:
+        report.flag(
+            "old_user_agents",
+            f"the data of current browsers is {days} days old: update yuqing, or set crawler.bot_identity",
+        )
     for flag in report.flags:
         log.warning(flag["message"], site=report.site, run_id=report.run_id, kind=flag["kind"])
     report.write(crawler.store)

@@ -18,6 +18,7 @@ from scrapy.settings.default_settings import RETRY_EXCEPTIONS
 from crawler.batches import BatchWriter
 from crawler.browser import BrowserPool, check_browser
 from crawler.canonical import site_address, url_hash
+from crawler.environment import with_environment
 from crawler.history import conclude
 from crawler.report import CrawlReport
 from crawler.retries import Retries
@@ -25,6 +26,7 @@ from crawler.seen import SeenUrls, load
 from crawler.seen.cache import SegmentCache
 from crawler.site_crawler import SiteCrawler
 from crawler.spiders.base import SiteSpider
+from crawler.user_agents import robots_name
 from yuqing import watchlist
 from yuqing.contracts import now
 from yuqing.errors import YuqingError
@@ -34,7 +36,6 @@ from yuqing.settings import CrawlerSettings, Settings
 from yuqing.sites import Site
 from yuqing.telemetry import get_logger
 
-ROBOTS_NAME = "yuqing"
 log = get_logger(__name__)
 
 
@@ -52,9 +53,11 @@ def crawl(
 
     `watch` is called twice a second with the reports of the sites that have begun. SIGTERM and SIGINT end the crawl
     early with everything flushed; a second one at once. `spider` is made with `arguments`. Raises YuqingError before
-    anything is fetched when S3 does not answer or a browser is missing, and afterwards when S3 went away.
+    anything is fetched when S3 does not answer, a browser is missing or a variable that a site's file names, and
+    afterwards when S3 went away.
     """
     options = settings.crawler
+    sites = [with_environment(site) for site in sites]
     if any(site.browser for site in sites):
         check_browser(options)
     seen = _load_seen(sites, store, settings)
@@ -264,7 +267,8 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
         # Ours keeps 8 bytes an address, by canonical form, for lists and articles alike.
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "ROBOTSTXT_OBEY": site.obey_robots,
-        "ROBOTSTXT_USER_AGENT": ROBOTS_NAME,
+        "ROBOTSTXT_USER_AGENT": robots_name(options),
+        "REFERRER_POLICY": "no-referrer",  # UserAgentMiddleware sets it, as a browser does on redirects
         "RETRY_TIMES": options.retries,
         "RETRY_EXCEPTIONS": [*RETRY_EXCEPTIONS, "crawler.browser.BrowserFailed"],
         "SCHEDULER": "crawler.scheduler.PatientScheduler",
@@ -281,6 +285,8 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
             "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
             "crawler.middlewares.retry.RetryMiddleware": 550,
             "crawler.middlewares.circuit_breaker.CircuitBreakerMiddleware": 570,
+            "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+            "crawler.middlewares.cookies.SiteCookiesMiddleware": 700,
             "crawler.middlewares.browser.BrowserMiddleware": 760,
         },
         "SPIDER_MIDDLEWARES": {

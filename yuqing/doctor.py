@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -152,11 +153,29 @@ def machine_checks(settings: Settings) -> Iterator[Check]:
             f"{package} is {'installed' if found else 'not installed'}",
             "" if found else "run `make setup`, or pip install this stage's extra",
         )
+    yield from browser_data(settings, datetime.now(UTC).date())
     folder = next(path for path in (settings.state, *settings.state.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     enough = free > _MIN_FREE_BYTES
     yield Check(
         "disk", "ok" if enough else "warning", f"{free / 1e9:.0f} GB free at {folder}", "" if enough else "make room"
+    )
+
+
+def browser_data(settings: Settings, today: date) -> Iterator[Check]:
+    """The age of the crawler's header sets. The file is read where the crawler's package lies: the kernel imports no stage."""
+    found = find_spec("crawler")
+    if found is None or not found.submodule_search_locations:
+        return
+    path = Path(next(iter(found.submodule_search_locations))) / "data" / "user_agents.json"
+    dated = date.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["dated"])
+    days, limit = (today - dated).days, settings.crawler.user_agents_days
+    old = days > limit and not settings.crawler.bot_identity
+    yield Check(
+        "browser data",
+        "warning" if old else "ok",
+        f"header sets of the browsers of {dated}, {days} days old",
+        f"update yuqing: browsers of more than {limit} days ago stand out; or set crawler.bot_identity" if old else "",
     )
 
 

@@ -127,6 +127,12 @@ class CrawlerSettings(Section):
     chromium: Path = Path("/usr/bin/chromium")
     chromedriver: Path = Path("/usr/bin/chromedriver")
     stop_timeout_s: float = Field(20, gt=0, description="after SIGTERM, for the requests under way")
+    bot_identity: str = Field(
+        "",
+        pattern=r"^([A-Za-z_-]+[\x20-\x7e]*)?$",
+        description="our own name as User-Agent, such as yuqing/0.1 (+https://example.cn/bot); empty: as a browser",
+    )
+    user_agents_days: int = Field(180, ge=1, description="warn when the data of current browsers is older")
     yield_runs: int = Field(50, ge=1, description="complete runs of a site whose median a run is compared with,")
     yield_runs_least: int = Field(5, ge=2, description="from so many on,")
     yield_days: float = Field(14, gt=0, description="none older than this")

@@ -118,6 +118,7 @@ def parse_site(text: str, path: Path) -> Site:
         raise SiteError(
             "\n".join(complaints), cure="correct the fields named; docs/crawler.md explains each, with a full example"
         )
+    site._file = path
     return site
 
 

@@ -6,12 +6,13 @@ import codecs
 import re
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import jmespath
 from croniter import croniter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 MediaType = Literal["news", "finance", "securities", "technology", "video", "government", "social", "other"]
 
@@ -281,7 +282,7 @@ class Site(_Rules):
     concurrency: int = Field(default=2, ge=1, le=64)
     """Requests to one host at the same time."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """Sent with every request; ${NAME} is taken from the environment."""
+    """Sent to the site's own hosts; ${NAME} is taken from the environment. A User-Agent goes to all, in a browser's place."""
     cookies: dict[str, str] = Field(default_factory=dict)
     """Sent to the site's own hosts; ${NAME} is taken from the environment."""
     proxies: tuple[Proxy, ...] = ()
@@ -289,6 +290,13 @@ class Site(_Rules):
     obey_robots: bool = True
     allow_private_addresses: bool = False
     """True lets the crawler connect to private and loopback addresses for this site."""
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """Where the site was read from, for messages."""
+        return self._file
 
     @model_validator(mode="after")
     def _has_a_beginning(self) -> Site:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from scrapy import Request, Spider
 from scrapy.crawler import Crawler
-from scrapy.http import Response
+from scrapy.http import HtmlResponse, Response
 from scrapy.spidermiddlewares.httperror import HttpError
 from twisted.python.failure import Failure
 
@@ -77,7 +77,12 @@ class SiteSpider(Spider):
             callback=callback,
             errback=self.failed,
             cb_kwargs=arguments,
-            meta={"role": role, "parent": source.url if source else None, "found_by": found_by},
+            meta={
+                "role": role,
+                "parent": source.url if source else None,
+                "referrer": source.url if isinstance(source, HtmlResponse) else None,  # nobody follows a link of a feed
+                "found_by": found_by,
+            },
             priority=1 if role == ARTICLE else 0,
         )
 

@@ -5,11 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from yuqing.cli import _COMMANDS
+from yuqing.doctor import browser_data
+from yuqing.settings import CrawlerSettings, Settings
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("crawler", "cleaning", "asr", "llm", "gateway")
@@ -85,10 +88,24 @@ def test_doctor_answers_json_and_hides_secrets(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     checks = {check["name"]: check for check in found["checks"]}
     assert checks["python"]["state"] == "ok"
+    assert checks["browser data"]["state"] in ("ok", "warning")
     assert checks["database"]["state"] == "failed"
     assert checks["database"]["cure"]
     assert "hush-hush" not in done.stdout
     assert done.returncode == 1
+
+
+def test_doctor_warns_of_old_browser_data() -> None:
+    path = ROOT / "crawler" / "data" / "user_agents.json"
+    dated = date.fromisoformat(json.loads(path.read_text(encoding="utf-8"))["dated"])
+    (fresh,) = browser_data(Settings(), dated + timedelta(days=180))
+    assert fresh.state == "ok"
+    (old,) = browser_data(Settings(), dated + timedelta(days=181))
+    assert old.state == "warning"
+    assert "181 days" in old.detail
+    assert "crawler.bot_identity" in old.cure
+    (named,) = browser_data(Settings(crawler=CrawlerSettings(bot_identity="ournews/1.0")), dated + timedelta(days=181))
+    assert named.state == "ok"
 
 
 def test_each_top_level_name_has_one_owner() -> None:

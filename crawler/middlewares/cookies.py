@@ -1,0 +1,56 @@
+"""The site's own cookies, sent to the site's own hosts as a browser would that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.cookiejar import Cookie
+from typing import Self
+
+from scrapy.crawler import Crawler
+from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from tldextract.remote import looks_like_ip
+
+from crawler.domains import own_domains
+from crawler.site_crawler import of
+from yuqing.sites import Site
+
+
+class SiteCookiesMiddleware(CookiesMiddleware):
+    """Scrapy's cookie jar, in which the site's `cookies` lie from the beginning: redirects and recordings elsewhere get none."""
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Scrapy's way in."""
+        middleware = super().from_crawler(crawler)
+        for cookie in site_cookies(of(crawler).site):
+            middleware.jars[None].set_cookie(cookie)
+        return middleware
+
+
+def site_cookies(site: Site) -> Iterator[Cookie]:
+    """The site's `cookies` for each of its registrable domains and their hosts; over TLS alone when its pages are there."""
+    beginnings = [*site.start_urls, *(rule.url for rule in site.lists), *(rule.url for rule in site.search)]
+    beginnings = beginnings or [*site.feeds, *site.sitemaps]
+    secure = all(url.startswith("https:") for url in beginnings)
+    for domain in sorted(own_domains(site)):
+        whole = "." in domain and not looks_like_ip(domain)
+        for name, value in site.cookies.items():
+            yield Cookie(
+                version=0,
+                name=name,
+                value=value,
+                port=None,
+                port_specified=False,
+                # The standard library keeps cookies of a single name such as localhost under localhost.local.
+                domain=f".{domain}" if whole else domain if "." in domain else f"{domain}.local",
+                domain_specified=whole,
+                domain_initial_dot=whole,
+                path="/",
+                path_specified=True,
+                secure=secure,
+                expires=None,
+                discard=True,
+                comment=None,
+                comment_url=None,
+                rest={},
+            )
