@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Sites: list, check their rules, draft new ones.", no_args_is_help=True)
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
+_TABLE_WIDTH = 110
 
 
 @app.command("list")
@@ -39,13 +40,15 @@ def list_command(
 
     table = Table(box=None)
     for column in ("name", "title", "type", "weight", "sources", "schedule", "verified"):
-        table.add_column(column, no_wrap=column != "sources", justify="right" if column == "weight" else "left")
+        table.add_column(column, no_wrap=True, justify="right" if column == "weight" else "left")
     for site in sites:
         row = _row(site)
         sources = ", ".join(f"{count} {kind}" for kind, count in row["sources"].items())
         verified = row["verified"] or "never"
         table.add_row(site.name, site.title, site.media_type, f"{site.weight:g}", sources, row["schedule"], verified)
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, _TABLE_WIDTH)  # a narrow terminal wraps whole lines, which is easier to read
+    console.print(table)
 
 
 def _row(site: Site) -> dict[str, Any]:
