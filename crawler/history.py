@@ -31,6 +31,9 @@ def conclude(crawler: SiteCrawler) -> None:
             "old_user_agents",
             f"the data of current browsers is {days} days old: update yuqing, or set crawler.bot_identity",
         )
+    report.proxies = crawler.proxies.as_json()
+    if crawler.proxies.all_benched:
+        report.flag("no_proxy", f"none of the {len(report.proxies)} proxies works: see their problems in the report")
     for flag in report.flags:
         log.warning(flag["message"], site=report.site, run_id=report.run_id, kind=flag["kind"])
     report.write(crawler.store)

@@ -287,6 +287,7 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
             "crawler.middlewares.circuit_breaker.CircuitBreakerMiddleware": 570,
             "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
             "crawler.middlewares.cookies.SiteCookiesMiddleware": 700,
+            "crawler.middlewares.proxies.ProxyMiddleware": 740,
             "crawler.middlewares.browser.BrowserMiddleware": 760,
         },
         "SPIDER_MIDDLEWARES": {

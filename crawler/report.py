@@ -74,6 +74,7 @@ class CrawlReport:
     traps: list[dict[str, Any]] = field(default_factory=list)
     given_up_count: int = 0
     given_up: list[dict[str, str]] = field(default_factory=list)
+    proxies: list[dict[str, Any]] = field(default_factory=list)
     yields: list[dict[str, Any]] = field(default_factory=list)
 
     def error(self, url: str, reason: str) -> None:

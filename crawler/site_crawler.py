@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from scrapy.crawler import Crawler
 
 from crawler.circuits import Circuits
 from crawler.egress import Egress
+from crawler.proxies import ProxyPool
 
 if TYPE_CHECKING:
     from crawler.batches import BatchWriter
@@ -77,6 +79,7 @@ class SiteCrawler(Crawler):
         self.report = report
         self.browsers = browsers
         self.names = names
+        self.proxies = ProxyPool(site.proxies, settings, random.Random())  # noqa: S311
         self.max_pages = max_pages
         self.circuits = Circuits(settings, report)
         self._closing: asyncio.Task[None] | None = None

@@ -133,6 +133,8 @@ class CrawlerSettings(Section):
         description="our own name as User-Agent, such as yuqing/0.1 (+https://example.cn/bot); empty: as a browser",
     )
     user_agents_days: int = Field(180, ge=1, description="warn when the data of current browsers is older")
+    proxy_failures: int = Field(3, ge=1, description="failures in a row after which a proxy is benched")
+    proxy_bench_s: float = Field(30, gt=0, description="for so long, times the number of its benchings in a row")
     yield_runs: int = Field(50, ge=1, description="complete runs of a site whose median a run is compared with,")
     yield_runs_least: int = Field(5, ge=2, description="from so many on,")
     yield_days: float = Field(14, gt=0, description="none older than this")
