@@ -1,7 +1,7 @@
 """Near-duplicates: MinHash signatures of character 3-grams, bands under which similar texts meet, an index in memory.
 
-Measured on Chinese news with injected reprints (10 % edits, truncations, source lines): 3-grams, 128 permutations, 32
-x 4 bands and an estimate of at least 0.4 find .993 of them; 5-grams .871.
+`benchmarks/reprints.py` injects reprints into real news (10 % of the characters replaced, cut to 60 %, lines added, traditional
+characters, paragraphs reordered) and prints how many are found and how many links are wrong.
 """
 
 import re
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 SHINGLE = 3
 PERMUTATIONS = 128
-BANDS, ROWS = 32, 4
+BANDS, ROWS = 42, 3  # two of the 128 numbers are left over
 _SEED = 20240607  # changing it makes all stored signatures useless
 
 Signature = NDArray[np.uint32]
@@ -68,13 +68,15 @@ def signature(text: str) -> Signature:
 
 
 def bands(minhash: Signature) -> list[int]:
-    """32 signed 64-bit keys, one a band of 4 numbers: texts that share a key are candidates.
+    """42 signed 64-bit keys, one a band of 3 numbers: texts that share a key are candidates.
 
-    Two texts of similarity s meet with probability 1 - (1 - s^4)^32: .56 at .4, .87 at .5, .99 at .6.
+    Two texts of similarity s meet with probability 1 - (1 - s^3)^42: .94 at .4, .996 at .5, 1.000 at .57, which is what
+    10 % replaced characters leave; unrelated news (s about .02) .0003. Bands of 4 find .96 of such reprints.
     """
-    halves = np.ascontiguousarray(minhash).view(np.uint64).reshape(BANDS, ROWS // 2)
-    numbers = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    keys = _mix(_mix(halves[:, 0] + numbers) ^ halves[:, 1])
+    columns = minhash[: BANDS * ROWS].reshape(BANDS, ROWS).astype(np.uint64)
+    keys = np.arange(1, BANDS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for row in range(ROWS):
+        keys = _mix(keys ^ columns[:, row])
     return [int(key) for key in keys.view(np.int64)]
 
 
