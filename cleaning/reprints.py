@@ -15,18 +15,21 @@ from yuqing.settings import CleaningSettings
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('yuqing.cleaning.reprints'))"
 
-# Who shares a band with whom, the earlier one first; of a crowded band only the earliest `cap` are candidates for others.
+# Who shares a band with whom, the earlier one first and not longer before than the window. Of a crowded band only the earliest
+# `cap` of each stretch of a window's length are candidates for others: later stretches are not crowded out by the first.
 _RELATED = """
 WITH keys AS (SELECT DISTINCT unnest(bands) AS band FROM signatures WHERE doc_id = ANY(:documents)),
 members AS (
-    SELECT doc_id, band, doc_id = ANY(:documents) AS is_fresh,
-        row_number() OVER (PARTITION BY band ORDER BY first_seen, doc_id) AS place
+    SELECT doc_id, first_seen, band, doc_id = ANY(:documents) AS is_fresh, row_number() OVER (
+        PARTITION BY band, floor(extract(epoch FROM first_seen) / (86400 * :days)) ORDER BY first_seen, doc_id
+    ) AS place
     FROM signatures CROSS JOIN LATERAL unnest(bands) AS own (band) JOIN keys USING (band)
     WHERE bands && (SELECT array_agg(band) FROM keys)
 )
 SELECT DISTINCT earlier.doc_id AS earlier_id, later.doc_id AS later_id
 FROM members earlier JOIN members later USING (band)
-WHERE earlier.place < later.place AND earlier.place <= :cap AND (earlier.is_fresh OR later.is_fresh)
+WHERE (earlier.first_seen, earlier.doc_id) < (later.first_seen, later.doc_id) AND earlier.place <= :cap
+    AND later.first_seen - earlier.first_seen <= make_interval(days => :days) AND (earlier.is_fresh OR later.is_fresh)
 """
 
 # Down from the documents whose place changed: their whole trees get the new root's name.
@@ -71,7 +74,7 @@ def assign(connection: Connection, placed: list[str], settings: CleaningSettings
     # A replaced signature says nothing any more about those that hung under the document: they are placed anew too.
     statement = "SELECT doc_id FROM signatures WHERE doc_id = ANY(:placed) OR parent_id = ANY(:placed)"
     fresh = set(connection.execute(text(statement), {"placed": placed}).scalars())
-    places, candidates = _related(connection, fresh, settings.duplicate_candidates)
+    places, candidates = _related(connection, fresh, settings)
     moved: dict[str, tuple[str | None, float | None]] = {}
     by_later: dict[str, list[Known]] = {}
     for key, found in candidates.items():
@@ -100,14 +103,21 @@ def _best(known: Known, candidates: list[Known], settings: CleaningSettings) -> 
     return (found[0].key, found[1]) if found else (None, None)
 
 
-def _related(connection: Connection, fresh: set[str], cap: int) -> tuple[dict[str, _Place], dict[str, list[Known]]]:
+def _related(
+    connection: Connection, fresh: set[str], settings: CleaningSettings
+) -> tuple[dict[str, _Place], dict[str, list[Known]]]:
     """The fresh documents and those they share a band with, and for each of these its earlier candidates.
 
     For a document that is not fresh the candidates are fresh ones only: it has been compared with the others before.
     """
     # Comparing arrays row by row takes minutes where the index takes a second, and the planner does not know that.
     connection.execute(text("SET LOCAL enable_seqscan = off"))
-    pairs = list(connection.execute(text(_RELATED), {"documents": sorted(fresh), "cap": cap}))
+    parameters = {
+        "documents": sorted(fresh),
+        "cap": settings.duplicate_candidates,
+        "days": settings.duplicate_window_days,
+    }
+    pairs = list(connection.execute(text(_RELATED), parameters))
     connection.execute(text("SET LOCAL enable_seqscan = on"))
     places = _places(connection, fresh.union(*({row.earlier_id, row.later_id} for row in pairs)))
     candidates: dict[str, list[Known]] = {key: [] for key in sorted(fresh)}

@@ -173,6 +173,9 @@ class CleaningSettings(Section):
     duplicate_threshold: float = Field(
         0.4, gt=0, le=1, description="estimated Jaccard similarity of character 3-grams from which a text is a reprint"
     )
+    duplicate_window_days: int = Field(
+        90, ge=1, description="a text is compared with those first seen at most so many days before it"
+    )
     duplicate_candidates: int = Field(200, ge=1, description="earlier documents a document is compared with at most")
 
 

@@ -105,6 +105,30 @@ def test_any_order_gives_the_same_tables(
     assert {row[2] for row in found[0]["documents"]} == {1, 2}
 
 
+def test_a_reprint_joins_its_group_within_the_window_only(
+    settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]
+) -> None:
+    story = article_text(1, 16)
+    moments = {
+        1: FETCHED,
+        2: FETCHED + timedelta(days=80),
+        3: FETCHED + timedelta(days=160),
+        4: FETCHED + timedelta(days=300),
+    }
+    found = []
+    for order in ((1, 2, 3, 4), (4, 2, 3, 1)):
+        clear(database)
+        for number in order:
+            record = raw(number, page(f"第{number}篇", story), fetched_at=moments[number].isoformat())
+            publish(database, settings, [stage_batch(f"01{number}", [record])])
+        with database.connect() as connection:
+            rows = connection.execute(
+                text("SELECT d.title, g.title FROM documents d JOIN documents g ON g.doc_id = d.group_id ORDER BY 1")
+            )
+            found.append(dict(map(tuple, rows)))
+    assert found[0] == found[1] == {"第1篇": "第1篇", "第2篇": "第1篇", "第3篇": "第1篇", "第4篇": "第4篇"}
+
+
 def test_a_page_that_did_not_change_is_not_analysed_again(
     settings: Settings, database: Engine, stage_batch: Callable[..., Receipt], company: Callable[..., int]
 ) -> None:
