@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,19 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError, IgnoreRequest
 from scrapy.http import Headers, HtmlResponse, Response
 
+from crawler.browser import BrowserFailed, PageLoad
+from crawler.canonical import url_hash
 from crawler.checked_http import CheckedHTTPHandler
 from crawler.circuits import require
+from crawler.filtering_proxy import Route
 from crawler.site_crawler import of
+from yuqing.errors import YuqingError
+from yuqing.telemetry import get_logger
+
+log = get_logger(__name__)
 
 SNIFF_BYTES = 512
+MAX_SCREENSHOTS = 3  # a run: of a site that changed its pages, all others look the same
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class DownloadHandler(BaseDownloadHandler):
         super().__init__(crawler)
         self.site_crawler = of(crawler)
         self._plain = CheckedHTTPHandler(self.site_crawler)
+        self._screenshots: set[str] = set()
+        self._refused_hosts: set[str] = set()
 
     async def download_request(self, request: Request) -> Response:
         """Fetch; raises Scrapy's download errors, TooLarge, and Held or CircuitOpen when the host is to be left alone by now."""
@@ -65,7 +76,13 @@ class DownloadHandler(BaseDownloadHandler):
         pool = self.site_crawler.browsers
         if pool is None:
             raise RuntimeError(f"{request.url} needs a browser and the crawl was started without one")
-        page = await pool.load(request.url, wait_for=request.meta["browser"], profile=request.meta.get("profile"))
+        load = self._page_load(request)
+        try:
+            page = await pool.load(load)
+        except BrowserFailed as problem:
+            if problem.screenshot:
+                await self._keep_screenshot(request.url, problem)
+            raise
         return HtmlResponse(
             page.url,
             status=page.status,
@@ -74,6 +91,46 @@ class DownloadHandler(BaseDownloadHandler):
             encoding="utf-8",
             request=request,
         )
+
+    def _page_load(self, request: Request) -> PageLoad:
+        """The request as the browser pool wants it: as whom, with which cookies and by which proxy, as all requests."""
+        cookies = (request.headers.get("Cookie") or b"").decode("latin-1")
+        pairs = (cookie.strip().partition("=") for cookie in cookies.split(";") if cookie.strip())
+        crawler, options = self.site_crawler, self.site_crawler.options
+        route = Route(
+            crawler.egress,
+            options.download_timeout_s,
+            self._refused,
+            upstream=request.meta.get("proxy"),
+            authorization=request.headers.get("Proxy-Authorization") or b"",
+        )
+        return PageLoad(
+            request.url,
+            rule=request.meta["browser"],
+            route=route,
+            cookies={name: value for name, _, value in pairs},
+            profile=request.meta.get("profile"),
+            # Of the last try only: it is this one's error that the report names.
+            screenshot=len(self._screenshots) < MAX_SCREENSHOTS
+            and request.meta.get("retry_times", 0) >= request.meta.get("max_retry_times", options.retries),
+        )
+
+    def _refused(self, host: str) -> None:
+        """What a page asked for, and the browser's proxy refused."""
+        self.site_crawler.report.refused_addresses += 1
+        if host not in self._refused_hosts:
+            self._refused_hosts.add(host)
+            log.warning("a page asked for a refused address", site=self.site_crawler.site.name, host=host)
+
+    async def _keep_screenshot(self, url: str, problem: BrowserFailed) -> None:
+        """Store what the page looked like and name it in the error."""
+        report = self.site_crawler.report
+        key = f"reports/screenshots/{report.site}/{report.run_id}/{url_hash(url):016x}.png"
+        if problem.screenshot and len(self._screenshots | {key}) <= MAX_SCREENSHOTS:
+            self._screenshots.add(key)
+            with contextlib.suppress(YuqingError):  # without S3 the crawl ends soon, and by a better reason
+                await asyncio.to_thread(self.site_crawler.store.put, key, problem.screenshot, content_type="image/png")
+                problem.args = (f"{problem} (screenshot: {key})",)
 
     async def _to_file(self, request: Request, path: Path) -> Response:
         """Stream a body of any size to a file, so that memory stays flat; meta["received"] tells what came."""

@@ -109,7 +109,9 @@ class _Crawl:
         for name in ("scrapy", "twisted", "selenium", "asyncio"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.work = list(zip(sites, seen, strict=True))
-        self.browsers = BrowserPool(self.options) if any(site.browser for site in sites) else None
+        rules = [rule for site in sites for rule in site.browser]
+        collect = any(rule.network_quiet for rule in rules)
+        self.browsers = BrowserPool(self.options, collect_requests=collect) if rules else None
 
     def run(self) -> list[CrawlReport]:
         # Signals are ours, not Scrapy's: its graceful stop has no time limit.

@@ -27,11 +27,11 @@ class BrowserMiddleware:
         return cls(of(crawler).site)
 
     def process_request(self, request: Request) -> None:
-        """Set meta["browser"] to the selector to wait for, "" when there is none."""
+        """Set meta["browser"] to the rule."""
         if request.meta.get("role") not in (LIST, ARTICLE):
             return
         rule = self.site.browser_rule(request.url)
         if rule is None:
             request.meta.pop("browser", None)  # a redirect may lead from a page with a rule to one without
         else:
-            request.meta["browser"] = rule.wait_for or ""
+            request.meta["browser"] = rule

@@ -1,0 +1,257 @@
+"""One headless Chromium behind its filtering proxy, driven by Selenium."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from crawler.browser import processes
+from crawler.browser.page import BrowserCrashed, BrowserFailed, BrowserPage, PageLoad, network_events, read
+from crawler.egress import RefusedAddress
+from crawler.filtering_proxy import FilteringProxy
+from crawler.user_agents import Profile
+from yuqing.errors import YuqingError
+from yuqing.settings import CrawlerSettings
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+_ARGUMENTS = (
+    "--headless=new",
+    # Containers run as root and with 64 MiB of /dev/shm.
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    # Nothing is loaded that no page asked for,
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-extensions",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--no-pings",
+    # nothing that has no text,
+    "--mute-audio",
+    "--blink-settings=imagesEnabled=false",
+    "--disable-remote-fonts",
+    # nothing that opens a window or a file,
+    "--block-new-web-contents",
+    # and nothing past the proxy: it may not be left out even for loopback addresses, names are resolved by it alone, and
+    # UDP (QUIC, WebRTC) does not pass it.
+    "--proxy-bypass-list=<-loopback>",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--dns-prefetch-disable",
+    "--disable-quic",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    # One renderer for a site's pages instead of one for each origin; no pages kept alive for "back"; no search for
+    # televisions in the local network.
+    "--disable-site-isolation-trials",
+    "--disable-features=BackForwardCache,DialMediaRouteProvider,IsolateOrigins,MediaRouter,OptimizationHints,"
+    "site-per-process,Translate",
+    "--window-size=1366,900",
+)
+_PREFERENCES = {
+    "download_restrictions": 3,  # none
+    "webrtc.ip_handling_policy": "disable_non_proxied_udp",
+    "webrtc.multiple_routes_enabled": False,
+    "webrtc.nonproxied_udp_enabled": False,
+}
+# Media elements load by themselves; images and fonts are switched off above, and their addresses here for what is loaded
+# by script.
+_BLOCKED = tuple(
+    f"*.{ending}{end}"
+    for ending in (
+        *("png", "jpg", "jpeg", "gif", "webp", "avif", "ico", "svg"),
+        *("woff", "woff2", "ttf", "otf", "eot"),
+        *("mp3", "m4a", "aac", "ogg", "wav", "mp4", "m4v", "webm", "flv", "ts"),
+    )
+    for end in ("", "?*")
+)
+_MEMORY_EVERY = 10  # pages between two looks at the memory, which cost some milliseconds each
+
+
+class BrowserMissing(YuqingError):
+    """A site needs a browser and there is none."""
+
+
+def check_browser(settings: CrawlerSettings) -> None:
+    """Raises BrowserMissing, with the cure, when Chromium or its driver is not installed."""
+    for name, path in (("chromium", settings.chromium), ("chromedriver", settings.chromedriver)):
+        if not os.access(path, os.X_OK):
+            raise BrowserMissing(
+                f"{path} is not there, and a site to crawl has pages that need a browser",
+                cure=f"apt-get install chromium chromium-driver, or set crawler.{name} to where it is",
+            )
+
+
+class Browser:
+    """One Chromium, its driver and its proxy. `load` and `quit` block: call them from the pool's threads.
+
+    A browser keeps to one policy on private addresses (`allow_private`, None before its first page): what a page left
+    running must not meet the rights of another site.
+    """
+
+    def __init__(self, settings: CrawlerSettings, folder: Path, *, collect_requests: bool) -> None:
+        self.proxy = FilteringProxy()
+        self.allow_private: bool | None = None
+        self._settings = settings
+        self._folder = folder
+        self._collect_requests = collect_requests
+        self._driver: Chrome | None = None
+        self._profile: Profile | None = None
+        self._cookies: dict[str, dict[str, str]] = {}
+        self._pid = 0
+        self._pages = 0
+
+    def load(self, load: PageLoad, idle: Callable[[], bool]) -> BrowserPage:
+        """Load a page and do what its rule says; leave it again when the pool is `idle`.
+
+        Raises BrowserFailed, and RefusedAddress where the page, not one of its parts, is at a refused address.
+        """
+        from selenium.common.exceptions import TimeoutException, WebDriverException
+
+        driver: Chrome | None = None
+        try:
+            driver = self._driver or self._start()
+            self._pages += 1
+            self._prepare(driver, load)
+            driver.get(load.url)
+            page = read(driver, load, self._settings)
+            self._check(load, page)
+            if idle():
+                driver.get("about:blank")  # its scripts would run on
+            return page
+        except BrowserFailed as problem:
+            if load.screenshot and driver:
+                with contextlib.suppress(Exception):
+                    problem.screenshot = driver.get_screenshot_as_png()
+            raise
+        except RefusedAddress:
+            raise
+        except TimeoutException as problem:
+            # The renderer may hang, and would take the next page of the site along.
+            raise BrowserCrashed(f"{load.url}: the page did not load in time") from problem
+        except WebDriverException as problem:
+            reason = (problem.msg or "").splitlines()[0] if problem.msg else type(problem).__name__
+            if "net::ERR_" not in reason:
+                raise BrowserCrashed(f"the browser failed on {load.url}: {reason}") from problem
+            known = next(reversed(self.proxy.problems.values()), None)
+            if isinstance(known, RefusedAddress):
+                raise known from problem
+            raise BrowserFailed(f"{load.url}: {known or reason}") from problem
+        except Exception as problem:  # the driver's own process is gone: urllib3 and socket errors
+            raise BrowserCrashed(f"the browser failed on {load.url}: {problem!r}") from problem
+
+    @property
+    def worn(self) -> bool:
+        """Whether another browser should take this one's place: after crawler.browser_pages, or by its memory."""
+        if self._pages >= self._settings.browser_pages:
+            return True
+        if not self._pid or self._pages % _MEMORY_EVERY:
+            return False
+        return processes.memory_mib(self._pid) > self._settings.browser_memory_mib
+
+    def quit(self) -> None:
+        """End Chromium and its driver, by force when they do not answer."""
+        driver, self._driver = self._driver, None
+        if driver is not None and self._pid:
+            with contextlib.suppress(Exception):
+                driver.quit()
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End the driver's whole process group at once; safe from any thread."""
+        pid, self._pid = self._pid, 0
+        if pid:
+            processes.kill_group(pid)
+
+    def _prepare(self, driver: Chrome, load: PageLoad) -> None:
+        """Name, cookies and a clean record of requests; what has not changed since the last page is not sent again."""
+        if load.profile and load.profile != self._profile:
+            self._pose_as(driver, load.profile)
+        host = urlsplit(load.url).hostname or ""
+        if load.cookies and self._cookies.get(host) != load.cookies:
+            cookies = [{"name": name, "value": value, "url": load.url} for name, value in load.cookies.items()]
+            driver.execute_cdp_cmd("Network.setCookies", {"cookies": cookies})
+            self._cookies[host] = load.cookies
+        if load.rule.network_quiet:
+            network_events(driver)  # those of the last page
+
+    def _check(self, load: PageLoad, page: BrowserPage) -> None:
+        """A page that the proxy answered with its own error, or Chromium with one of its own, is none."""
+        parts = urlsplit(page.url)
+        if page.status in (403, 502) and (problem := self.proxy.problems.get(parts.hostname or "")):
+            raise problem if isinstance(problem, RefusedAddress) else BrowserFailed(f"{load.url}: {problem}")
+        if parts.scheme not in ("http", "https"):
+            raise BrowserFailed(f"{load.url}: ended at {page.url[:100]}")
+
+    def _start(self) -> Chrome:
+        from selenium.webdriver import Chrome, ChromeOptions
+        from selenium.webdriver.chrome.service import Service
+        from selenium.webdriver.remote.remote_connection import RemoteConnection
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        options = ChromeOptions()
+        options.binary_location = str(processes.dying_with_parent(self._settings.chromium, self._folder))
+        options.page_load_strategy = "eager"
+        options.unhandled_prompt_behavior = "dismiss"
+        options.add_experimental_option("prefs", _PREFERENCES)
+        for argument in (
+            *_ARGUMENTS,
+            f"--proxy-server=http://127.0.0.1:{self.proxy.port}",
+            f"--user-data-dir={self._folder / 'profile'}",
+        ):
+            options.add_argument(argument)
+        if self._collect_requests:
+            options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+            options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
+        service = Service(
+            str(processes.dying_with_parent(self._settings.chromedriver, self._folder)),
+            env={**os.environ, "TMPDIR": str(self._folder)},
+            popen_kw={"start_new_session": True},  # a session and a process group of its own, to be killed as a whole
+        )
+        driver = Chrome(options=options, service=service)
+        self._pid = service.process.pid if service.process else 0
+        if isinstance(driver.command_executor, RemoteConnection):
+            # A driver that does not answer at all; the default of two minutes is longer than any page may take.
+            wait = self._settings.browser_page_timeout_s + self._settings.browser_wait_s
+            driver.command_executor.client_config.timeout = wait
+        driver.set_page_load_timeout(self._settings.browser_page_timeout_s)
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": list(_BLOCKED)})
+        self._driver, self._profile = driver, None
+        return driver
+
+    def _pose_as(self, driver: Chrome, profile: Profile) -> None:
+        """Give Chromium the profile's name; its own says HeadlessChrome."""
+        headers = profile.headers_by_name
+        override: dict[str, Any] = {"userAgent": profile.user_agent}
+        if "Sec-CH-UA" in headers:  # without it, our own name: Chromium then sends no client hints
+            override |= {
+                "acceptLanguage": headers["Accept-Language"],
+                "platform": {"Windows": "Win32", "macOS": "MacIntel"}.get(profile.platform, profile.platform),
+                "userAgentMetadata": {
+                    "brands": _brands(headers["Sec-CH-UA"]),
+                    "platform": profile.platform,
+                    "platformVersion": "",
+                    "architecture": "x86",
+                    "model": "",
+                    "mobile": False,
+                },
+            }
+        driver.execute_cdp_cmd("Network.setUserAgentOverride", override)
+        self._profile = profile
+
+
+def _brands(header: str) -> list[dict[str, str]]:
+    """The brands of a Sec-CH-UA header as the DevTools protocol wants them."""
+    parts = (item.strip().partition(";v=") for item in header.split(", ") if item)
+    return [{"brand": name.strip('"'), "version": version.strip('"')} for name, _, version in parts]
