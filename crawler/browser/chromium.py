@@ -39,10 +39,8 @@ _ARGUMENTS = (
     "--no-pings",
     # nothing that has no text,
     "--mute-audio",
-    "--blink-settings=imagesEnabled=false",
+    "--autoplay-policy=user-gesture-required",
     "--disable-remote-fonts",
-    # nothing that opens a window or a file,
-    "--block-new-web-contents",
     # and nothing past the proxy: it may not be left out even for loopback addresses, names are resolved by it alone, and
     # UDP (QUIC, WebRTC) does not pass it.
     "--proxy-bypass-list=<-loopback>",
@@ -58,13 +56,16 @@ _ARGUMENTS = (
     "--window-size=1366,900",
 )
 _PREFERENCES = {
-    "download_restrictions": 3,  # none
+    # 2: refused, 3: no download at all (the enterprise policies DefaultImagesSetting, DefaultPopupsSetting,
+    # DownloadRestrictions). Pictures would be most of a page's weight; windows and files would be left lying.
+    "profile.managed_default_content_settings.images": 2,
+    "profile.managed_default_content_settings.popups": 2,
+    "download_restrictions": 3,
     "webrtc.ip_handling_policy": "disable_non_proxied_udp",
     "webrtc.multiple_routes_enabled": False,
     "webrtc.nonproxied_udp_enabled": False,
 }
-# Media elements load by themselves; images and fonts are switched off above, and their addresses here for what is loaded
-# by script.
+# Audio and video have no switch; images and fonts are here for what scripts load.
 _BLOCKED = tuple(
     f"*.{ending}{end}"
     for ending in (
@@ -204,6 +205,7 @@ class Browser:
         options.page_load_strategy = "eager"
         options.unhandled_prompt_behavior = "dismiss"
         options.add_experimental_option("prefs", _PREFERENCES)
+        options.add_experimental_option("excludeSwitches", ["disable-popup-blocking"])  # one of the driver's own
         for argument in (
             *_ARGUMENTS,
             f"--proxy-server=http://127.0.0.1:{self.proxy.port}",

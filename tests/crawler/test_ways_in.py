@@ -4,6 +4,8 @@ The crawl runs with name service and addresses of this test's own: 127.0.0.2 cou
 """
 
 import datetime
+import re
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +111,124 @@ def test_tls_goes_to_the_checked_address_with_the_urls_name(crawl: Crawl, public
     crawl.run("local")
     assert {document.url for document in crawl.documents()} == {f"{base}/a/1", f"{base}/a/2"}
     assert set(names) == {"public.test"}
+
+
+# What a page in Chromium can try: {0} is the private server, {1} the name of the host that is rebound, {2} a UDP port.
+ATTEMPTS = """<html><head>
+<link rel="dns-prefetch" href="{0}"><link rel="preconnect" href="{0}"><link rel="prefetch" href="{0}/prefetch">
+<link rel="stylesheet" href="{0}/style.css"><script src="{0}/script.js"></script></head>
+<body><iframe src="{0}/frame"></iframe><iframe src="/redirect"></iframe><iframe src="file:///etc/hostname"></iframe>
+<img src="{0}/image"><object data="{0}/object"></object><video src="{0}/video" autoplay></video>
+<form id="form" action="{0}/form" method="post" target="posted"></form><iframe name="posted"></iframe><script>
+const base = "{0}", tried = [];
+const attempt = (name, made) => tried.push(Promise.resolve().then(made).then(() => name + ": through", () => name));
+const socket = (url) => new Promise((through, away) => {{
+  const made = new WebSocket(url); made.onopen = through; made.onerror = away;
+}});
+attempt("fetch", () => fetch(base + "/fetch", {{mode: "no-cors"}}).then((answer) => answer.text()).then(() => {{throw 0}}));
+attempt("redirected", () => fetch("/redirect"));
+attempt("rebound", () => fetch("{1}/rebound").then((answer) => answer.ok || Promise.reject()));
+attempt("mapped", () => fetch("http://[::ffff:7f00:1]:" + new URL(base).port + "/mapped"));
+attempt("beacon", () => {{ navigator.sendBeacon(base + "/beacon"); throw 0; }});
+attempt("websocket", () => socket(base.replace("http", "ws") + "/socket"));
+attempt("events", () => new Promise((through, away) => {{
+  const made = new EventSource(base + "/events"); made.onopen = through; made.onerror = away;
+}}));
+attempt("worker", () => new Promise((through, away) => {{
+  const code = `fetch("${{base}}/worker", {{mode: "no-cors"}}).catch(() => 0).then(() => postMessage(0))`;
+  const worker = new Worker(URL.createObjectURL(new Blob([code]))); worker.onmessage = away; worker.onerror = away;
+}}));
+attempt("webtransport", () => new WebTransport("https://127.0.0.1:{2}/").ready);
+attempt("webrtc", async () => {{
+  const peer = new RTCPeerConnection({{iceServers: [{{urls: "stun:127.0.0.1:{2}"}}]}});
+  peer.createDataChannel("x"); await peer.setLocalDescription(await peer.createOffer());
+  await new Promise((done) => {{ peer.onicegatheringstatechange = () => peer.iceGatheringState === "complete" && done();
+    setTimeout(done, 2000); }});
+  throw 0;
+}});
+attempt("popup", () => {{ window.open(base + "/popup"); throw 0; }});
+attempt("form", () => {{ document.getElementById("form").submit(); throw 0; }});
+Promise.all(tried).then((names) => {{
+  document.body.append(Object.assign(document.createElement("p"), {{id: "tried", textContent: names.join(", ")}}));
+}});
+</script></body></html>"""
+
+
+def test_what_chromium_loads(crawl: Crawl, public: WebServer, private: WebServer) -> None:
+    """Sub-requests, redirects within them, websockets, workers, WebRTC; then pages that are, or lead to, private ones."""
+    crawl.program = ("-c", PROGRAM)
+    ports = public.url.rpartition(":")[2], private.url.rpartition(":")[2]
+    base, secret = f"http://public.test:{ports[0]}", f"http://private.test:{ports[1]}"
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", 0))
+    datagrams.settimeout(0.1)
+    udp = datagrams.getsockname()[1]
+    public.hub(["/a/name", "/a/literal", "/a/leads", "/a/scripted", f"{secret}/a/page"])
+    rebinding = f"http://rebinding.test:{ports[0]}"
+    public.answers["/a/name"] = Answer(ATTEMPTS.format(secret, rebinding, udp))
+    public.answers["/a/literal"] = Answer(ATTEMPTS.format(private.url, rebinding, udp))
+    public.answers["/redirect"] = Answer(status=302, headers={"Location": f"{secret}/redirected"})
+    public.answers["/a/leads"] = Answer(status=302, headers={"Location": f"{secret}/a/leads"})
+    public.answers["/a/scripted"] = Answer(f"<script>location = '{secret}/a/scripted'</script>")
+    public.answers["/rebound"] = Answer("rebound", headers={"Connection": "close", "Access-Control-Allow-Origin": "*"})
+    rule = {"urls": "http://.*/a/(name|literal)$", "wait_for": "#tried"}
+    others = {"urls": "http://.*/a/", "wait_for": "#never"}
+    crawl.define(
+        public.site(
+            start_urls=[f"{base}/"],
+            articles=["http://.*/a/.+"],
+            browser=[rule, others],
+            allow_private_addresses=False,
+            concurrency=1,
+        )
+    )
+    totals = crawl.run("local", retries="0", browser_wait_s="10")
+    documents = {document.url: document.body for document in crawl.documents()}
+    assert set(documents) == {f"{base}/a/name", f"{base}/a/literal"}
+    tried = re.findall(r'<p id="tried">(.*?)</p>', "".join(documents.values()))
+    # The name's first answer was public. That is where the first page's request went, and no other has come through.
+    through = sorted(re.findall(r"(\w+): through", " ".join(tried)))
+    assert through == ["rebound"]
+    assert public.asked["/rebound"] == 1
+    assert all(found.count(",") == 11 for found in tried)
+    assert not private.asked
+    with pytest.raises(TimeoutError):
+        datagrams.recv(2048)
+    datagrams.close()
+    report = totals["sites"][0]
+    refused = {
+        error["url"] for error in report["errors"] if "private" in error["reason"] or "loopback" in error["reason"]
+    }
+    assert refused >= {f"{base}/a/leads", f"{base}/a/scripted", f"{secret}/a/page"}
+    assert report["refused_addresses"] > 20
+
+
+def test_chromium_loads_private_addresses_where_the_site_allows_them(
+    crawl: Crawl, public: WebServer, private: WebServer
+) -> None:
+    """Also beside a site that does not: a browser has one policy. The control for the attempts above: they can succeed."""
+    crawl.program = ("-c", PROGRAM)
+    ports = public.url.rpartition(":")[2], private.url.rpartition(":")[2]
+    base, secret = f"http://public.test:{ports[0]}", f"http://private.test:{ports[1]}"
+    for server in (public, private):
+        server.hub([f"/a/{number}" for number in range(3)])
+        for number in range(3):
+            server.answers[f"/a/{number}"] = Answer(ATTEMPTS.format(secret, "http://rebinding.test:1", 9))
+    rule = {"urls": "http://.*/a/", "wait_for": "#tried"}
+    common = {"articles": ["http://.*/a/.+"], "browser": [rule], "concurrency": 1}
+    crawl.define(
+        public.site(name="public", start_urls=[f"{base}/"], allow_private_addresses=False, **common),
+        private.site(name="intranet", start_urls=[f"{secret}/"], **common),
+    )
+    totals = crawl.run("--all", browser_wait_s="10", browsers="1")
+    assert totals["crawled"] == 6
+    asked = {path for path in private.asked if not path.startswith("/a/")}
+    assert asked >= {"/", "/fetch", "/frame", "/script.js", "/style.css", "/events", "/worker", "/socket"}
+    assert private.asked["/fetch"] == 3
+    assert asked.isdisjoint({"/image", "/popup"})
+    refusals = {report["site"]: report["refused_addresses"] for report in totals["sites"]}
+    assert refusals["public"] > 0
+    assert refusals["intranet"] == 0
 
 
 def self_signed(path: Path) -> Path:
