@@ -1,8 +1,7 @@
 """One raw document to one article: the steps of the folder in the order of the data, without Spark."""
 
-from cleaning import metadata
+from cleaning import extract, metadata
 from cleaning.decode import repair
-from cleaning.extract import main_text, paragraphs, parse, tidy
 from cleaning.language import language
 from cleaning.quality import reason_to_drop
 from yuqing.contracts import Article, RawDocument, TimedSpan
@@ -13,9 +12,10 @@ from yuqing.text.mask import mask
 from yuqing.text.normalise import normalise
 
 # Goes into every article's lineage; raise it when a step changes what comes out.
-CLEANING_VERSION = "2"
+CLEANING_VERSION = "3"
 
 _LINES_BEFORE_TEXT = 5  # further down a line that equals the title is a heading of the article
+_LONGEST_LINE_BEFORE_TEXT = 60  # a longer one above it is the article's lead
 
 
 class Unusable(YuqingError):
@@ -32,15 +32,16 @@ def clean(document: RawDocument, batch: str, settings: CleaningSettings) -> Arti
     if not body.strip():
         raise Unusable("the body is empty")
     try:
+        page = extract.read(body)
         found = metadata.read(
-            body,
+            page,
             hint_title=document.title,
             hint_author=document.author,
             hint_published_at=document.published_at,
             fetched_at=document.fetched_at,
         )
         # A feed's entry is the text itself, without a page around it.
-        text = tidy(paragraphs(parse(body))) if document.kind == "feed_entry" else main_text(body)
+        text = extract.tidy(page.blocks) if document.kind == "feed_entry" else extract.main_text(page, body)
     except ValueError as error:
         raise Unusable(str(error)) from None
     title = one_line(found.title)
@@ -114,6 +115,7 @@ def one_line(text: str) -> str:
 def without_title(text: str, title: str) -> str:
     """What follows the title, where a page repeats it above the text (with the site's path before it, at times)."""
     lines = text.split("\n")
-    if title and title in lines[:_LINES_BEFORE_TEXT]:
+    above = lines[:_LINES_BEFORE_TEXT]
+    if title and title in above and all(len(line) <= _LONGEST_LINE_BEFORE_TEXT for line in above[: above.index(title)]):
         return "\n".join(lines[lines.index(title) + 1 :]) or text
     return text

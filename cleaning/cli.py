@@ -50,11 +50,11 @@ def extract(jsonl: _JSONL) -> None:
 
 def extract_line(record: dict[str, Any]) -> dict[str, Any]:
     """The answer to one line of `yuqing extract`. Raises ValueError for a line without a readable page."""
-    from cleaning import metadata
+    from cleaning import extract, metadata
     from cleaning.article import one_line, without_title
     from cleaning.decode import decode, repair
-    from cleaning.extract import main_text
     from cleaning.language import language
+    from cleaning.published import CHINA
     from yuqing.text.mask import mask
     from yuqing.text.normalise import normalise
 
@@ -70,10 +70,11 @@ def extract_line(record: dict[str, Any]) -> dict[str, Any]:
     html = repair(html)
     if not html.strip():
         raise ValueError("the page is empty")
-    found = metadata.read(html)
+    page = extract.read(html)
+    found = metadata.read(page)
     title = one_line(found.title)
-    text = without_title(normalise(main_text(html)).text, title)
-    local = found.published_at.astimezone(metadata.CHINA).isoformat() if found.published_at else None
+    text = without_title(normalise(extract.main_text(page, html)).text, title)
+    local = found.published_at.astimezone(CHINA).isoformat() if found.published_at else None
     return {
         "title": mask(title).text,
         "text": mask(text).text,

@@ -1,10 +1,13 @@
 """Times, titles, names and sources in the forms that Chinese pages use."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from cleaning.metadata import read, read_time
+from cleaning import extract, metadata
+from cleaning.metadata import Metadata
+from cleaning.published import read_relative_time, read_time
 
 FETCHED = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
 
@@ -21,6 +24,9 @@ FETCHED = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
         ("2024-05-31T15:20:00.000Z", "2024-05-31T15:20:00+00:00"),
         ("2024-05-31T15:20:00-0500", "2024-05-31T20:20:00+00:00"),
         ("发布于 2023年2月30日，更新于2023年3月1日", "2023-02-28T16:00:00+00:00"),
+        ("发布日期： 9/17/2004 5:54:13 PM", "2004-09-17T09:54:13+00:00"),
+        ("发表时间： 26/02/2022 - 13:48", "2022-02-26T05:48:00+00:00"),
+        ("12/01/2004 - 01/01/2005", None),  # a list of archives
         ("电话 2024-88-99", None),
         ("1900-01-01", None),
     ],
@@ -28,6 +34,34 @@ FETCHED = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
 def test_times(shown: str, expected: str | None) -> None:
     found = read_time(shown)
     assert (found.isoformat() if found else None) == expected
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ("3小时前", "2024-06-01T05:00:00+00:00"),
+        ("蓝鲸网 25分钟前", "2024-06-01T07:35:00+00:00"),
+        ("半小时前", "2024-06-01T07:30:00+00:00"),
+        ("两天前", "2024-05-30T08:00:00+00:00"),
+        ("刚刚", "2024-06-01T08:00:00+00:00"),
+        ("今天 08:00", "2024-06-01T00:00:00+00:00"),
+        ("昨天 08:00", "2024-05-31T00:00:00+00:00"),
+        ("前天下午3点20分", "2024-05-30T07:20:00+00:00"),
+        ("05-31 18:05", "2024-05-31T10:05:00+00:00"),
+        ("12-31 18:05", "2023-12-31T10:05:00+00:00"),  # of last year
+        ("5月31日 18:05", "2024-05-31T10:05:00+00:00"),
+        ("近3小时前后", None),
+        ("刚刚过去的周末", None),
+        ("电话 010-12-30 18:05", None),
+    ],
+)
+def test_times_relative_to_the_fetch(shown: str, expected: str | None) -> None:
+    found = read_relative_time(shown, FETCHED)
+    assert (found.isoformat() if found else None) == expected
+
+
+def read(html: str, **hints: Any) -> Metadata:
+    return metadata.read(extract.read(html), **hints)
 
 
 def page(body: str, head: str = "<title>标题是这样的_某网</title>") -> str:
@@ -46,6 +80,23 @@ def page(body: str, head: str = "<title>标题是这样的_某网</title>") -> s
         # A stated day gives way to the same day with a time.
         (page("<p>2024-05-02 11:30</p>", "<meta name='pubdate' content='2024-05-02'>"), "2024-05-02T03:30:00+00:00"),
         (page("<p>活动将于2030年1月1日举行</p><p>2024-05-30 10:00</p>"), "2024-05-30T02:00:00+00:00"),
+        # Today's date in the page's head stands above the title, the article's below it.
+        (
+            page("<div>2024年6月1日 星期六</div><p>频道</p><p>天气</p><h1>标题是这样的</h1><p>2024-05-30 10:00</p>"),
+            "2024-05-30T02:00:00+00:00",
+        ),
+        (page("<h1>标题是这样的</h1><p>蓝鲸网 3小时前</p>"), "2024-06-01T05:00:00+00:00"),
+        # A day in the prose is an event's, unless the line is a dateline.
+        (
+            page(
+                "<p>报名日期为2023年11月1日至2023年11月30日，外地考生可以提前函报，所有报名材料须在截止前寄到招生单位，逾期不候。</p>"
+            ),
+            None,
+        ),
+        (
+            page("<p>【蓝鲸网2024年05月03日报道】" + "新机今天在上海发布，起售价为六千元。" * 9 + "</p>"),
+            "2024-05-02T16:00:00+00:00",
+        ),
         (page("<p>没有日期</p>"), None),
     ],
 )
@@ -72,6 +123,8 @@ def test_an_authors_hint_loses_its_label() -> None:
         ("5G-A 商用一周年：用户怎么说|深度", "5G-A 商用一周年：用户怎么说", "5G-A 商用一周年：用户怎么说"),
         ("更正_财经_每日财经网", "更正", "更正"),
         ("", "只有页内标题", "只有页内标题"),
+        ("远山科技发布新机 蓝鲸网", "远山科技发布新机", "远山科技发布新机"),
+        ("欢迎访问蓝鲸网", "远山科技发布新机", "远山科技发布新机"),
     ],
 )
 def test_titles_without_the_site(title: str, heading: str, expected: str) -> None:
@@ -81,6 +134,14 @@ def test_titles_without_the_site(title: str, heading: str, expected: str) -> Non
 @pytest.mark.parametrize(
     ("line", "author", "source"),
     [
+        ("2004年7月16日08:19 [ 黄宇 ] 来源：[ 国际金融报 ]", "黄宇", "国际金融报"),
+        ("东岸商报记者马俊峰/文 受访者供图", "马俊峰", None),
+        ("来源: 尹娟", "尹娟", None),
+        ("作者: 赵 培：北京物资学院，北京", "赵培", None),
+        ("项目明年开工。（袁源）", "袁源", None),
+        ('作者： size="20" 来源： size="20"', None, None),
+        ("来源：转载", None, None),
+        ("据记者透露，工程将延期", None, None),
         ("2024-05-31 15:20 来源：每日财经网 作者：李明 责编：王芳", "李明", "每日财经网"),
         ("本报讯（记者 孙晓雯 通讯员 高峰）昨天下午通车", "孙晓雯、高峰", None),
         ("文/城南阿木 2024-03-02", "城南阿木", None),
@@ -94,3 +155,8 @@ def test_titles_without_the_site(title: str, heading: str, expected: str) -> Non
 def test_names_and_sources(line: str, author: str | None, source: str | None) -> None:
     found = read(page(f"<p>{line}</p>"))
     assert (found.author, found.source) == (author, source)
+
+
+def test_a_name_alone_under_the_title_is_the_author() -> None:
+    assert read(page("<h1>标题是这样的</h1><p>赵延东、风笑天</p><p>正文在这里。</p>")).author == "赵延东、风笑天"
+    assert read(page("<h1>标题是这样的</h1><p>茉莉花开</p><p>正文在这里。</p>")).author is None
