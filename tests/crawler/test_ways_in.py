@@ -54,7 +54,10 @@ def private(web: WebServer) -> WebServer:
     return web
 
 
-def test_pages_robots_feeds_sitemaps_and_redirects(crawl: Crawl, public: WebServer, private: WebServer) -> None:
+@pytest.mark.parametrize("obey_robots", [True, False])
+def test_pages_robots_feeds_sitemaps_and_redirects(
+    crawl: Crawl, public: WebServer, private: WebServer, obey_robots: bool
+) -> None:
     crawl.program = ("-c", PROGRAM)
     ports = public.url.rpartition(":")[2], private.url.rpartition(":")[2]
     base, secret = f"http://public.test:{ports[0]}", f"http://private.test:{ports[1]}"
@@ -65,10 +68,12 @@ def test_pages_robots_feeds_sitemaps_and_redirects(crawl: Crawl, public: WebServ
         f"http://2130706433:{ports[1]}/a/decimal",
         f"{secret}/a/name",
         f"http://mixed.test:{ports[1]}/a/mixed",
-        f"http://rebinding.test:{ports[0]}/a/rebinding",
     ]
-    public.hub(["/a/1", "/a/away", "/a/far", *ways])
-    public.answers["/robots.txt"] = Answer(status=302, headers={"Location": f"{secret}/robots.txt", **closing})
+    rebinding = f"http://rebinding.test:{ports[0]}/a/rebinding"
+    robots = WebServer("127.0.0.2")
+    robots.answers["/robots.txt"] = Answer(status=302, headers={"Location": f"{secret}/robots.txt", **closing})
+    public.hub(["/a/1", "/a/away", "/a/far", *ways, rebinding, f"{robots.url.replace('127.0.0.2', 'public.test')}/a/2"])
+    public.answers["/robots.txt"] = Answer(status=404, headers=closing)
     public.article("/a/1")
     public.answers["/a/away"] = Answer(status=302, headers={"Location": f"{secret}/a/away"})
     public.answers["/a/far"] = Answer(status=301, headers={"Location": f"http://169.254.169.254:{ports[1]}/a/far"})
@@ -79,19 +84,23 @@ def test_pages_robots_feeds_sitemaps_and_redirects(crawl: Crawl, public: WebServ
             articles=["http://.*/a/.+"],
             feeds=[f"{secret}/feed.xml"],
             sitemaps=[f"http://0x7f.0.0.1:{ports[1]}/sitemap.xml"],
+            obey_robots=obey_robots,
             allow_private_addresses=False,
         )
     )
     totals = crawl.run("local")
-    assert [document.url for document in crawl.documents()] == [f"{base}/a/1"]
+    robots.close()
     assert not private.asked
-    # rebinding.test is asked for robots.txt, at the public address; the page would have been at the private one.
-    assert public.asked["/a/rebinding"] == 0
+    # The name's first answer is public. That is where robots.txt or else the page is asked for; the next one is refused.
+    assert public.asked["/a/rebinding"] == (not obey_robots)
+    pages = {f"{base}/a/1"} if obey_robots else {f"{base}/a/1", rebinding}
+    assert {document.url for document in crawl.documents()} == pages
     report = totals["sites"][0]
     refused = {error["url"] for error in report["errors"] if "address" in error["reason"]}
-    assert {*ways, f"{secret}/feed.xml", f"{secret}/a/away", f"http://169.254.169.254:{ports[1]}/a/far"} <= refused
-    # Those, the sitemap, and robots.txt of public.test, rebinding.test, private.test and mixed.test.
-    assert report["refused_addresses"] == len(ways) + 4 + 4
+    assert refused >= {*ways, f"{secret}/feed.xml", f"{secret}/a/away", f"http://169.254.169.254:{ports[1]}/a/far"}
+    # Three literals among the ways, the sitemap and the redirect to the last. With robots.txt: the page that is rebound,
+    # robots.txt of the two private names, and of the host that redirects it. Without: two ways, the feed, a redirect.
+    assert report["refused_addresses"] == 3 + 2 + 4
 
 
 def test_tls_goes_to_the_checked_address_with_the_urls_name(crawl: Crawl, public: WebServer, tmp_path: Path) -> None:
