@@ -46,7 +46,7 @@ class ProxyMiddleware:
         """Scrapy's way in."""
         site_crawler = of(crawler)
         if not site_crawler.proxies:
-            raise NotConfigured("the site has no proxies")
+            raise NotConfigured  # without a reason, which Scrapy would log as a warning
         return cls(site_crawler)
 
     def process_request(self, request: Request) -> None:
