@@ -43,7 +43,8 @@ class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
         if not self.site_crawler.seen.claim(hash_):
             return None
         if request.meta.get("role") == ARTICLE:
-            self.site_crawler.report.found += 1
+            # What earlier runs could not get comes without a response: nobody has announced it in this run.
+            self.site_crawler.report.found += response is not None
             if not self.site_crawler.seen.wants(hash_):
                 self.site_crawler.report.seen_skipped += 1
                 return None
