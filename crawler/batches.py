@@ -17,7 +17,7 @@ from scrapy.crawler import Crawler
 from crawler.report import CrawlReport
 from crawler.retries import Retries, Snapshot, Tried
 from crawler.seen import pack, segment_key
-from crawler.site_crawler import FetchedPage, SiteCrawler, of
+from crawler.site_crawler import FetchedPage, LateRecordings, SiteCrawler, of
 from yuqing import quarantine
 from yuqing.contracts import RawDocument
 from yuqing.errors import YuqingError
@@ -188,9 +188,11 @@ class BatchPipeline:
         """Start watching the open batch's age."""
         self._clock = asyncio.create_task(self._watch())
 
-    async def process_item(self, item: FetchedPage) -> FetchedPage:
+    async def process_item(self, item: FetchedPage | LateRecordings) -> FetchedPage | LateRecordings:
         """Collect a page; when the batch is full, wait until it is on S3."""
-        if item.refused:
+        if isinstance(item, LateRecordings):
+            pass  # what came of them is in the batch already
+        elif item.refused:
             self.batches.reject(item.record, item.refused, item.settles)
         else:
             self.batches.add(item.record, item.settles, via_browser=item.via_browser, recordings=item.recordings)

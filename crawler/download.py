@@ -4,43 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-from dataclasses import dataclass
-from pathlib import Path
 
-import httpx
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.crawler import Crawler
-from scrapy.exceptions import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError, IgnoreRequest
-from scrapy.http import Headers, HtmlResponse, Response
+from scrapy.exceptions import DownloadCancelledError, IgnoreRequest
+from scrapy.http import HtmlResponse, Response
 
 from crawler.browser import BrowserFailed, PageLoad
 from crawler.canonical import url_hash
 from crawler.checked_http import CheckedHTTPHandler
 from crawler.circuits import require
 from crawler.filtering_proxy import Route
+from crawler.media.transfer import Client
 from crawler.site_crawler import of
 from yuqing.errors import YuqingError
 from yuqing.telemetry import get_logger
 
 log = get_logger(__name__)
 
-SNIFF_BYTES = 512
 MAX_SCREENSHOTS = 3  # a run: of a site that changed its pages, all others look the same
 
 
-@dataclass(frozen=True)
-class Received:
-    """What was streamed to a file: sha256 (hex), length and the first SNIFF_BYTES bytes."""
-
-    sha256: str
-    length: int
-    head: bytes
-
-
 class TooLarge(IgnoreRequest):
-    """A page is larger than crawler.page_bytes, or a recording than crawler.media_bytes."""
+    """A page is larger than crawler.page_bytes."""
 
 
 class DownloadHandler(BaseDownloadHandler):
@@ -54,6 +41,7 @@ class DownloadHandler(BaseDownloadHandler):
         self._plain = CheckedHTTPHandler(self.site_crawler)
         self._screenshots: set[str] = set()
         self._refused_hosts: set[str] = set()
+        self._transfers = Client(self.site_crawler.egress, self.site_crawler.options.download_timeout_s)
 
     async def download_request(self, request: Request) -> Response:
         """Fetch; raises Scrapy's download errors, TooLarge, and Held or CircuitOpen when the host is to be left alone by now."""
@@ -61,7 +49,7 @@ class DownloadHandler(BaseDownloadHandler):
         if "browser" in request.meta:
             return await self._in_browser(request)
         if "to_file" in request.meta:
-            return await self._to_file(request, request.meta["to_file"])
+            return await self._transfers.receive(request, request.meta["to_file"])
         try:
             return await self._plain.download_request(request)
         except DownloadCancelledError as problem:
@@ -71,6 +59,7 @@ class DownloadHandler(BaseDownloadHandler):
     async def close(self) -> None:
         """Close the connections."""
         await self._plain.close()
+        await self._transfers.close()
 
     async def _in_browser(self, request: Request) -> Response:
         pool = self.site_crawler.browsers
@@ -131,43 +120,3 @@ class DownloadHandler(BaseDownloadHandler):
             with contextlib.suppress(YuqingError):  # without S3 the crawl ends soon, and by a better reason
                 await asyncio.to_thread(self.site_crawler.store.put, key, problem.screenshot, content_type="image/png")
                 problem.args = (f"{problem} (screenshot: {key})",)
-
-    async def _to_file(self, request: Request, path: Path) -> Response:
-        """Stream a body of any size to a file, so that memory stays flat; meta["received"] tells what came."""
-        options = self.site_crawler.options
-        limit, timeout = options.media_bytes, options.media_timeout_s
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in _pairs(request.headers)}
-        digest, received, head = hashlib.sha256(), 0, b""
-        try:
-            async with (
-                asyncio.timeout(timeout),
-                # As Scrapy does for pages: the certificate chains of many sites are broken.
-                httpx.AsyncClient(timeout=options.download_timeout_s, verify=False) as client,  # noqa: S501
-                client.stream("GET", request.url, headers=headers) as response,
-            ):
-                answer = Headers([(name, value) for name, value in response.headers.raw])
-                if response.status_code == 200:
-                    if int(response.headers.get("content-length") or 0) > limit:
-                        raise TooLarge(f"larger than {limit} bytes (crawler.media_bytes)")
-                    with path.open("wb") as target:
-                        async for chunk in response.aiter_bytes(2**18):
-                            received += len(chunk)
-                            if received > limit:
-                                raise TooLarge(f"larger than {limit} bytes (crawler.media_bytes)")
-                            head = head or chunk[:SNIFF_BYTES]
-                            digest.update(chunk)
-                            target.write(chunk)
-        except (httpx.TimeoutException, TimeoutError) as problem:
-            raise DownloadTimeoutError(
-                f"{request.url}: no answer for {options.download_timeout_s:g} s, or not whole in {timeout:g} s"
-            ) from problem
-        except (httpx.HTTPError, httpx.InvalidURL) as problem:
-            raise DownloadFailedError(f"{request.url}: {problem or type(problem).__name__}") from problem
-        request.meta["received"] = Received(digest.hexdigest(), received, head)
-        # The body is already decoded; Scrapy's own decompression must not see the header.
-        answer.pop("Content-Encoding", None)
-        return Response(request.url, status=response.status_code, headers=answer, request=request)
-
-
-def _pairs(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, values in headers.items() for value in values]

@@ -15,18 +15,21 @@ from crawler.decode import decode
 
 CHINA = timezone(timedelta(hours=8))
 _GZIP = b"\x1f\x8b"
+_RECORDING = ("audio/", "video/", "application/vnd.apple.mpegurl", "application/x-mpegurl", "application/ogg")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An article as announced: its address and, where given, its title, author, times of publication and last change."""
+    """An article as announced: its address and, where given, its title, author, times of publication and last change,
+    and the addresses of its recordings."""
 
     url: str
     title: str | None = None
     author: str | None = None
     published_at: datetime | None = None
     modified: datetime | None = None
+    media: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def parse_feed(body: bytes, content_type: str = "") -> Iterator[Entry]:
                 None,
             )
             author = found.get("author") or found.get("creator")
-            yield Entry(url, found.get("title"), author, parse_time(time))
+            yield Entry(url, found.get("title"), author, parse_time(time), media=tuple(_recordings(node)))
 
 
 def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**20) -> Sitemap:
@@ -106,6 +109,17 @@ def parse_time(text: str | None) -> datetime | None:
             continue
         return time if time.tzinfo else time.replace(tzinfo=CHINA)
     return None
+
+
+def _recordings(item: etree._Element) -> Iterator[str]:
+    """Enclosures of RSS and Atom and media:content (Media RSS), alone or in groups, that say that they are recordings."""
+    for node in item.iter():
+        name = _name(node)
+        link = node.get("href") if name == "link" and node.get("rel") == "enclosure" else node.get("url")
+        if not link or name not in ("link", "enclosure", "content"):
+            continue
+        if node.get("medium") in ("audio", "video") or node.get("type", "").lower().startswith(_RECORDING):
+            yield link
 
 
 def _root(body: bytes, content_type: str) -> etree._Element:

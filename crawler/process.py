@@ -297,5 +297,5 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
             "crawler.middlewares.seen_urls.SeenUrlsSpiderMiddleware": 950,
         },
         "EXTENSIONS": {"crawler.report.ReportExtension": 10, "crawler.retries.RetriesExtension": 20},
-        "ITEM_PIPELINES": {"crawler.media.MediaPipeline": 100, "crawler.batches.BatchPipeline": 200},
+        "ITEM_PIPELINES": {"crawler.media.pipeline.MediaPipeline": 100, "crawler.batches.BatchPipeline": 200},
     }

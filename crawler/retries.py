@@ -124,17 +124,30 @@ class Retries:
         """Pages to ask for again, those that failed least often first."""
         return self._due("page")
 
-    def due_recordings(self) -> list[Failure]:
-        """Recordings to ask for again, those that failed least often first."""
-        return self._due("recording")
+    def due_recordings(self) -> list[list[Failure]]:
+        """Recordings to ask for again, by the pages that name them."""
+        pages: dict[str | None, list[Failure]] = {}
+        for failure in self._due("recording"):
+            pages.setdefault(failure.page, []).append(failure)
+        return list(pages.values())
 
     def failed(
-        self, url: str, reason: str, *, entry: Entry | None = None, parent: str | None = None, found_by: str = ""
+        self,
+        url: str,
+        reason: str,
+        *,
+        asked: bool = True,
+        entry: Entry | None = None,
+        parent: str | None = None,
+        found_by: str = "",
     ) -> None:
-        """A page could not be had; `url` is the address as announced, before any redirect."""
+        """A page could not be had; `url` is the address as announced, before any redirect.
+
+        asked: False when its host was left alone; such a run is no attempt.
+        """
         if self.settled(self.address(url)):
             return  # a page that is known and was to be read once more
-        self._fail(Failure("page", url, reason, now(), parent=parent, found_by=found_by, entry=entry))
+        self._fail(Failure("page", url, reason, now(), parent=parent, found_by=found_by, entry=entry), asked=asked)
 
     def recordings(self, batch: str, tried: Iterable[Tried]) -> None:
         """The recordings of the pages that are about to be written to a batch: those with an error are tried again."""
@@ -209,7 +222,7 @@ class Retries:
             failure = replace(failure, attempts=attempts, first_failed=first)
         self._entries[key] = failure
 
-    def _fail(self, failure: Failure) -> None:
+    def _fail(self, failure: Failure, *, asked: bool = True) -> None:
         key = self._key(failure)
         before = self._entries.get(key)
         if before:
@@ -222,7 +235,8 @@ class Retries:
                 entry=failure.entry or before.entry,
             )
         self._entries[key] = failure
-        self._failed_now.add(key)
+        if asked:
+            self._failed_now.add(key)
         self.changed = True
 
     def _counted(self, key: _Key) -> Failure:

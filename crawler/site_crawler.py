@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crawler.batches import BatchWriter
     from crawler.browser import BrowserPool
     from crawler.report import CrawlReport
-    from crawler.retries import Retries, Tried
+    from crawler.retries import Failure, Retries, Tried
     from crawler.seen import SeenUrls
     from yuqing.errors import YuqingError
     from yuqing.objects import ObjectStore
@@ -45,6 +45,13 @@ class FetchedPage:
     via_browser: bool = False
     refused: str | None = None
     recordings: list[Tried] = field(default_factory=list)
+
+
+@dataclass
+class LateRecordings:
+    """The other item: recordings of one page that earlier runs could not get."""
+
+    failures: list[Failure]
 
 
 class SiteCrawler(Crawler):

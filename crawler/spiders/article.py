@@ -13,7 +13,7 @@ from scrapy.http import Response
 from crawler.canonical import join, site_address, url_hash
 from crawler.decode import decode
 from crawler.feeds import Entry
-from crawler.media import find_media
+from crawler.media.find import find_media
 from crawler.middlewares.seen_urls import address
 from crawler.site_crawler import FetchedPage
 from crawler.spiders.hints import hints
@@ -75,7 +75,9 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
     if refused:
         record["body_base64"] = b64encode(response.body).decode()
         return FetchedPage(record, settles=hashes, refused=refused)
-    return FetchedPage(record, find_media(text, response.url), hashes, via_browser="browser" in request.meta)
+    return FetchedPage(
+        record, find_media(text, response.url, entry.media), hashes, via_browser="browser" in request.meta
+    )
 
 
 def read_text(response: Response, site: Site) -> tuple[str, str]:

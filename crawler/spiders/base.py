@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
-from scrapy import Request, Spider
+from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.http import HtmlResponse, Response
 from scrapy.spidermiddlewares.httperror import HttpError
@@ -13,11 +13,10 @@ from twisted.python.failure import Failure
 
 from crawler.canonical import join, request_address, site_address
 from crawler.circuits import CircuitOpen
-from crawler.egress import RefusedAddress
 from crawler.feeds import Entry
 from crawler.middlewares.robots import ForbiddenByRobots
 from crawler.middlewares.seen_urls import GONE, AlreadySeen
-from crawler.site_crawler import ARTICLE, FetchedPage, SiteCrawler, of
+from crawler.site_crawler import ARTICLE, FetchedPage, LateRecordings, SiteCrawler, of
 from crawler.spiders.article import NoArticle, read_article, read_text
 from crawler.spiders.feed import Feeds
 from crawler.spiders.search import Searches
@@ -47,11 +46,35 @@ class SiteSpider(Spider):
         spider._set_crawler(crawler)
         return spider
 
-    async def start(self) -> AsyncIterator[Request]:
-        """The beginnings of all sources."""
+    async def start(self) -> AsyncIterator[Request | LateRecordings]:
+        """The beginnings of all sources; then, once all that they led to is there, what earlier runs could not get.
+
+        Later, because what is new comes first, where --max-pages or the site's limits leave no room for both, and because
+        a list that still shows a page says more of it than we remember.
+        """
         for source in self.sources:
             for request in source.start():
                 yield request
+        retries = self.site_crawler.retries
+        if retries.due() or retries.due_recordings():
+            await self._quiet()
+        for page in retries.due():
+            request = self.request(
+                page.url, ARTICLE, self.parse_article, found_by=page.found_by, entry=page.entry or Entry(page.url)
+            )
+            request.meta["parent"] = page.parent
+            yield request
+        for recordings in retries.due_recordings():
+            yield LateRecordings(recordings)
+
+    async def _quiet(self) -> None:
+        """Wait until nothing is scheduled, on its way or being read."""
+        engine = self.site_crawler.engine
+        scheduler, scraper = engine.scheduler, engine.scraper.slot
+        assert scheduler is not None
+        assert scraper is not None
+        while engine.downloader.active or scheduler.has_pending_requests() or not scraper.is_idle():
+            await self.site_crawler.signals.wait_for(signals.scheduler_empty)
 
     def article(self, entry: Entry, source: Response, *, found_by: str) -> Iterator[Request]:
         """The request for an article announced on a page, unless the site's patterns say that it is none."""
@@ -99,25 +122,46 @@ class SiteSpider(Spider):
             yield page
 
     def no_article(self, request: Request, problem: NoArticle) -> None:
-        """Count a page that cannot be kept; it is not settled, so the next run tries again."""
-        self.report.error(request.meta.get("redirect_urls", [request.url])[0], str(problem))
+        """A page that cannot be kept is not settled, and later runs try again."""
+        self._missed(request, str(problem))
 
     def failed(self, failure: Failure) -> None:
-        """Count what could not be had; it is not settled, so the next run tries again (but for what is gone)."""
+        """What could not be had is not settled, and later runs try again (but for what is gone)."""
         request: Request = failure.request  # type: ignore[attr-defined]
         problem = failure.value
         if isinstance(problem, HttpError):
             if problem.response.status not in GONE or request.meta["role"] != ARTICLE:
-                self.report.error(request.url, f"HTTP {problem.response.status}")
-        elif isinstance(problem, RefusedAddress):
-            self.report.error(request.url, str(problem))
+                self._missed(request, f"HTTP {problem.response.status}")
         elif isinstance(problem, ForbiddenByRobots):
             self.report.forbidden_by_robots += 1
         elif isinstance(problem, CircuitOpen):
             self.report.not_asked += 1
+            self._keep(request, str(problem), asked=False)
         elif not isinstance(problem, AlreadySeen):
-            self.report.error(request.url, str(problem) or type(problem).__name__)
+            self._missed(request, str(problem) or type(problem).__name__)
+
+    def _missed(self, request: Request, reason: str) -> None:
+        self.report.error(_announced(request), reason)
+        self._keep(request, reason)
+
+    def _keep(self, request: Request, reason: str, *, asked: bool = True) -> None:
+        """Keep an article for later runs, with what was said of it; lists, feeds and sitemaps are read in any case."""
+        if request.meta["role"] == ARTICLE:
+            self.site_crawler.retries.failed(
+                _announced(request),
+                reason,
+                asked=asked,
+                entry=request.cb_kwargs["entry"],
+                parent=request.meta.get("parent"),
+                found_by=request.meta["found_by"],
+            )
 
     def text(self, response: Response) -> str:
         """A page's text, by the site's charset and what the page says of itself."""
         return read_text(response, self.site)[0]
+
+
+def _announced(request: Request) -> str:
+    """The address before any redirect."""
+    first: str = request.meta.get("redirect_urls", [request.url])[0]
+    return first

@@ -171,6 +171,21 @@ def test_failures_are_tried_again_and_the_gone_are_not(crawl: Crawl, web: WebSer
     assert crawl.run()["crawled"] == 1
     tried = {path for path in web.asked if path.startswith("/a/")}
     assert tried == {f"/a/{name}" for name in ("broken", "forbidden", "empty", "away", "loop", "cut")}
+    # Also when no list shows them any more, with what the list said of them; until they are given up.
+    web.hub([])
+    web.article("/a/forbidden")
+    web.asked.clear()
+    totals = crawl.run(retry_runs="3")
+    assert totals["crawled"] == 1
+    assert crawl.documents()[-1].parent_url == f"{web.url}/"
+    assert {path for path in web.asked if path.startswith("/a/")} == {f"/a/{name}" for name in set(errors) - {"broken"}}
+    (site,) = totals["sites"]
+    assert {one["url"].rsplit("/", 1)[1] for one in site["given_up"]} == {"empty", "away", "loop", "cut"}
+    web.hub([f"/a/{name}" for name in names])
+    web.asked.clear()
+    assert crawl.run()["crawled"] == 0
+    assert set(web.asked) == {"/", "/robots.txt"}
+    assert [item.key for item in crawl.store.list("retries/")] == []
 
 
 def cut_short(handler: BaseHTTPRequestHandler) -> None:
@@ -208,31 +223,6 @@ def test_pages_and_recordings_have_a_size_limit(crawl: Crawl, web: WebServer) ->
     assert document.url.endswith("/a/sound")
     assert "larger than 200000" in (document.media[0].error or "")
     assert [error["url"] for error in totals["sites"][0]["errors"] if "/a/" in error["url"]] == [f"{web.url}/a/huge"]
-
-
-def test_recordings(crawl: Crawl, web: WebServer) -> None:
-    sound = b"ID3\x04" + bytes(range(256)) * 40
-    audio = {"Content-Type": "application/octet-stream"}
-    web.answers["/one.mp3"] = Answer(sound, headers=audio)
-    web.answers["/moved.mp3"] = Answer(status=302, headers={"Location": "/one.mp3?signed=1"})
-    web.answers["/one.mp3?signed=1"] = Answer(sound, headers=audio)
-    web.answers["/page.mp4"] = Answer("<html>请登录</html>")
-    web.article("/a/1", text='<audio src="/one.mp3"></audio><video src="/page.mp4"></video>')
-    web.article(
-        "/a/2", text='<audio src="/one.mp3"></audio><audio src="/moved.mp3"></audio><video src="/none.mp4"></video>'
-    )
-    web.hub(["/a/1", "/a/2"])
-    crawl.define(web.site())
-    totals = crawl.run()
-    assert totals["crawled"] == 2
-    first, second = sorted(crawl.documents(), key=lambda document: document.url)
-    sha256 = hashlib.sha256(sound).hexdigest()
-    assert {item.key for item in crawl.store.list("media/")} == {f"media/{sha256[:2]}/{sha256}.mp3"}
-    assert [reference.sha256 for reference in first.media] == [sha256, None]
-    assert first.media[1].error == "a page, not a recording"
-    assert [reference.sha256 for reference in second.media] == [sha256, sha256, None]
-    assert second.media[2].error == "HTTP 404"
-    assert web.asked["/one.mp3"] == 1, "a recording is fetched once a run"
 
 
 def test_private_addresses_are_refused(crawl: Crawl, web: WebServer) -> None:

@@ -77,7 +77,7 @@ def test_what_is_kept_of_a_failure() -> None:
     save(one, store)
     assert one.snapshot() is None
     again = retries(store)
-    (due,), (recording,) = again.due(), again.due_recordings()
+    (due,), ((recording,),) = again.due(), again.due_recordings()
     assert (due.url, due.reason, due.entry, due.parent, due.found_by) == (
         page(1), "HTTP 503", entry, page(0), "feed",
     )  # fmt: skip
@@ -110,6 +110,17 @@ def test_attempts_count_only_when_the_host_was_there() -> None:
     assert (given_up.url, given_up.attempts, given_up.reason) == (page(1), 3, "HTTP 503")
     save(last, store)
     assert store.objects == {}
+
+
+def test_a_page_whose_host_was_left_alone_is_kept_and_not_counted() -> None:
+    store = Memory()
+    for _ in range(3):
+        one = retries(store, runs=1)
+        one.answered(page(7))
+        one.failed(page(1), "its circuit is open", asked=False)
+        assert one.give_up() == []
+        save(one, store)
+    assert [failure.attempts for failure in retries(store).due()] == [0]
 
 
 def test_a_host_that_never_comes_back_is_given_up_by_age() -> None:
@@ -220,7 +231,7 @@ def test_failures_are_written_with_the_batches(store: ObjectStore) -> None:
     (batch,) = [item.key for item in store.list("raw/")]
     second = run()
     assert [(failure.url, failure.attempts) for failure in second.retries.due()] == [(page(1), 1), (page(2), 1)]
-    (recording,) = second.retries.due_recordings()
+    ((recording,),) = second.retries.due_recordings()
     assert recording == Failure("recording", page(30), "HTTP 500", recording.first_failed, 1, page=page(3), batch=batch)
     second.retries.answered(page(0))
     second.add(record(1), {1})
