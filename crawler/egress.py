@@ -251,7 +251,7 @@ class CheckedTransport(httpx.AsyncHTTPTransport):
     target is checked before it is named to it. Requests raise RefusedAddress.
     """
 
-    def __init__(self, egress: Egress, *, verify: bool = True, proxy: str | None = None) -> None:
+    def __init__(self, egress: Egress, *, verify: bool = True, proxy: str | httpx.Proxy | None = None) -> None:
         super().__init__(verify=verify, proxy=proxy, trust_env=False)
         self._egress = egress
         self._proxied = proxy is not None

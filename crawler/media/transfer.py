@@ -100,7 +100,7 @@ class Client:
     def __init__(self, egress: Egress, timeout_s: float) -> None:
         self._egress = egress
         self._timeout_s = timeout_s
-        self._clients: dict[str | None, httpx.AsyncClient] = {}
+        self._clients: dict[tuple[str | None, str], httpx.AsyncClient] = {}
 
     async def receive(self, request: Request, transfer: Transfer) -> Response:
         """Make one request for what is missing; its answer without the body, a part's (206) as 200.
@@ -109,12 +109,14 @@ class Client:
         """
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in _pairs(request.headers)}
         headers |= transfer.range_headers()
+        # For the proxy alone; inside a tunnel the site would read it.
+        client = self._client(request.meta.get("proxy"), headers.pop("Proxy-Authorization", ""))
         if transfer.deadline is None:
             transfer.deadline = monotonic() + transfer.seconds
         try:
             async with (
                 asyncio.timeout(transfer.deadline - monotonic()) as whole,
-                self._client(request.meta.get("proxy")).stream("GET", request.url, headers=headers) as response,
+                client.stream("GET", request.url, headers=headers) as response,
             ):
                 status = await _take(response, transfer)
         except TimeoutError as problem:
@@ -138,14 +140,16 @@ class Client:
         for client in self._clients.values():
             await client.aclose()
 
-    def _client(self, proxy: str | None) -> httpx.AsyncClient:
-        if proxy not in self._clients:
+    def _client(self, proxy: str | None, authorization: str) -> httpx.AsyncClient:
+        if (proxy, authorization) not in self._clients:
+            secret = {"Proxy-Authorization": authorization} if authorization else {}
+            upstream = httpx.Proxy(proxy, headers=secret) if proxy else None
             # As Scrapy does for pages: the certificate chains of many sites are broken.
-            transport = CheckedTransport(self._egress, verify=False, proxy=proxy)
+            transport = CheckedTransport(self._egress, verify=False, proxy=upstream)
             client = httpx.AsyncClient(transport=transport, timeout=self._timeout_s, trust_env=False)
             client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # cookies are Scrapy's affair
-            self._clients[proxy] = client
-        return self._clients[proxy]
+            self._clients[proxy, authorization] = client
+        return self._clients[proxy, authorization]
 
 
 async def _take(response: httpx.Response, transfer: Transfer) -> int:
