@@ -1,11 +1,13 @@
 """One page, one address: noise never splits a page in two, and two pages never become one."""
 
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler import canonical
 from crawler.canonical import canonicalise, join, request_address, site_address, tracking_parameters, url_hash
 from yuqing.sites import Site
 
@@ -15,9 +17,21 @@ HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{2,4}){1,2}", f
 IDS = st.text(
     st.characters(codec="utf-8", exclude_characters="/?#&=.%;\\", exclude_categories=["Cc", "Cs"]), min_size=1
 ).filter(lambda value: value == value.strip(" "))
-NAMES = st.sampled_from(["id", "p", "page", "aid", "docid", "频道"])
-NOISE = st.sampled_from(
-    [("utm_source", "weibo"), ("UTM_Medium", "x"), ("spm", "a2c.1.2"), ("from", "timeline"), ("share_id", "9")]
+# What pages are identified by, somewhere: none of these may ever come on the list.
+IDENTITIES = (
+    "id p page pn pid aid bid cid did eid fid gid mid nid oid rid sid tid uid vid v t ts f q s wd idx sn sn_id __biz biz docid "
+    "newsid newsId news_id article articleId article_id contentid content_id item_id itemid group_id groupid object_id ref "
+    "source src type typeid cat catid category channel channelid column columnId node mod action act a c m app lang version "
+    "scene code symbol stock secid date day month year time timestamp start offset size num no number key keyword kw name "
+    "title tag topic url link share pk_id spu sku fromdate 频道"
+).split()  # noqa: SIM905  (a list of so many would take a page)
+NAMES = st.sampled_from(IDENTITIES)
+LISTED, PREFIXES = tracking_parameters()
+NOISE = st.tuples(
+    st.one_of(
+        st.sampled_from(sorted(LISTED)), st.sampled_from(PREFIXES).flatmap(lambda prefix: st.just(prefix + "x"))
+    ).flatmap(lambda name: st.sampled_from([name, name.upper(), name.title()])),
+    st.sampled_from(["", "1", "weibo", "a2c.1.2", "%E4%B8%AD", "x=y"]),
 )
 
 
@@ -27,7 +41,7 @@ def address(host: str, segments: list[str], parameters: list[tuple[str, str]]) -
 
 
 @pytest.mark.parametrize(
-    ("url", "canonical"),
+    ("url", "expected"),
     [
         ("HTTP://News.Example.CN:80/a.html#top", "http://news.example.cn/a.html"),
         ("https://example.cn:443", "https://example.cn/"),
@@ -50,8 +64,8 @@ def address(host: str, segments: list[str], parameters: list[tuple[str, str]]) -
         (" http://example.cn/a\n", "http://example.cn/a"),
     ],
 )
-def test_known_forms(url: str, canonical: str) -> None:
-    assert canonicalise(url) == canonical
+def test_known_forms(url: str, expected: str) -> None:
+    assert canonicalise(url) == expected
 
 
 @pytest.mark.parametrize("url", ["", "mailto:a@example.cn", "javascript:void(0)", "http://", "/relative", "http://[1/"])
@@ -85,12 +99,12 @@ def test_noise_never_splits_a_page(host, segments, parameters, noise, chance) ->
     assert canonicalise(url) == plain
 
 
-@given(HOSTS, st.lists(IDS, min_size=1, max_size=3), st.lists(IDS, min_size=1, max_size=3), st.tuples(IDS, IDS))
-def test_different_pages_never_merge(host, segments, others, values) -> None:
+@given(HOSTS, st.lists(IDS, min_size=1, max_size=3), st.lists(IDS, min_size=1, max_size=3), NAMES, st.tuples(IDS, IDS))
+def test_different_pages_never_merge(host, segments, others, name, values) -> None:
     if segments != others:
         assert canonicalise(address(host, segments, [])) != canonicalise(address(host, others, []))
     if values[0] != values[1]:
-        first, second = (canonicalise(address(host, segments, [("id", value)])) for value in values)
+        first, second = (canonicalise(address(host, segments, [(name, value)])) for value in values)
         assert first != second
 
 
@@ -161,11 +175,17 @@ def test_what_is_asked_for_is_rewritten_and_keeps_its_parameters() -> None:
     assert site_address(site(keep=("spm",)), "http://a.cn/?spm=1&from=2") == "http://a.cn/?spm=1"
 
 
-def test_the_list_is_read() -> None:
+def test_the_list_has_no_identities() -> None:
     names, prefixes = tracking_parameters()
-    assert {"spm", "from"} <= names
-    assert "utm_" in prefixes
-    assert "id" not in names
+    assert {"spm", "from", "utm_"} <= names | set(prefixes)
+    for name in IDENTITIES:
+        url = canonicalise(f"http://example.cn/?{name}=1")
+        assert url.endswith("=1"), f"{name} identifies pages somewhere and was taken away"
+    text = (Path(canonical.__file__).parent / "data" / "tracking_parameters.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(lines) == len(set(lines)), "a name stands twice"
+    assert not any(line != line.strip().lower() or "*" in line[:-1] for line in lines)
+    assert not any(name.startswith(prefixes) for name in names), "a name that a prefix covers already"
 
 
 def test_join_gives_absolute_addresses_or_nothing() -> None:
