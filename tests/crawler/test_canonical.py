@@ -18,13 +18,13 @@ IDS = st.text(
     st.characters(codec="utf-8", exclude_characters="/?#&=.%;\\", exclude_categories=["Cc", "Cs"]), min_size=1
 ).filter(lambda value: value == value.strip(" "))
 # What pages are identified by, somewhere: none of these may ever come on the list.
-IDENTITIES = (
+IDENTITIES = (  # noqa: SIM905  (as a list it would take a page)
     "id p page pn pid aid bid cid did eid fid gid mid nid oid rid sid tid uid vid v t ts f q s wd idx sn sn_id __biz biz docid "
     "newsid newsId news_id article articleId article_id contentid content_id item_id itemid group_id groupid object_id ref "
     "source src type typeid cat catid category channel channelid column columnId node mod action act a c m app lang version "
     "scene code symbol stock secid date day month year time timestamp start offset size num no number key keyword kw name "
     "title tag topic url link share pk_id spu sku fromdate 频道"
-).split()  # noqa: SIM905  (a list of so many would take a page)
+).split()
 NAMES = st.sampled_from(IDENTITIES)
 LISTED, PREFIXES = tracking_parameters()
 NOISE = st.tuples(
