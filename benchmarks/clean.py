@@ -18,8 +18,9 @@ from typing import Any
 
 import psutil
 
-from cleaning.job import clean_pending, spark_session
+from cleaning.job import clean_pending
 from cleaning.s3source import ARROW_SCHEMA
+from cleaning.spark import spark_session
 from cleaning.stage import clean_records
 from yuqing.embedded import services as embedded
 from yuqing.embedded.supervisor import Supervisor

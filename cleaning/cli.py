@@ -15,19 +15,35 @@ _JSONL = Annotated[str, typer.Option("--jsonl", help="'-': read JSON lines from 
 
 
 @app.command("clean")
-def clean(as_json: Annotated[bool, typer.Option("--json", help="print the counts as one JSON object")] = False) -> None:
+def clean(
+    as_json: Annotated[bool, typer.Option("--json", help="print the counts as one JSON object")] = False,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replay",
+            metavar="KEY",
+            help="clean quarantined records again instead: a key or a prefix under quarantine/cleaning/; may be repeated",
+        ),
+    ] = None,
+) -> None:
     """Turn the raw batches that are pending into articles, then exit."""
-    from cleaning.job import clean_pending
+    from cleaning.job import clean_pending, clean_quarantine
     from yuqing.telemetry import configure, progress
 
     configure(stage="cleaning")
     with progress() as bar:
         task = bar.add_task("clean", total=None)
-        summary = clean_pending(
-            get_settings(),
-            before=lambda pending: bar.update(task, total=pending),
-            after=lambda settled: bar.advance(task, settled),
-        )
+
+        def before(pending: int) -> None:
+            bar.update(task, total=pending)
+
+        def after(done: int) -> None:
+            bar.advance(task, done)
+
+        if replay:
+            summary = clean_quarantine(get_settings(), replay, before=before, after=after)
+        else:
+            summary = clean_pending(get_settings(), before=before, after=after)
     if as_json:
         typer.echo(json.dumps(vars(summary)))
     else:

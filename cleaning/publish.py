@@ -1,5 +1,6 @@
 """On the driver: what Spark committed becomes visible, in one transaction with the ledger and the jobs that follow."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,11 +9,13 @@ from typing import Literal
 from sqlalchemy import Connection, text
 
 from cleaning import reprints
-from cleaning.stage import STAGE
-from yuqing import ledger
+from cleaning.batches import STAGE
+from cleaning.stage import mentions_of
+from yuqing import ledger, watchlist
 from yuqing.errors import YuqingError
 from yuqing.jobs import ANALYZE, TRANSCRIBE, Job, defer_in_transaction
 from yuqing.settings import CleaningSettings
+from yuqing.text.matcher import Matcher
 
 
 class StagingLost(YuqingError):
@@ -21,7 +24,10 @@ class StagingLost(YuqingError):
 
 @dataclass(frozen=True)
 class Receipt:
-    """What one committed attempt at a batch staged. `error`: what is wrong with the batch as a whole."""
+    """What one committed attempt at a batch staged.
+
+    error: what is wrong with the batch as a whole; left: what a replay could not use, JSON of [place, reason] each.
+    """
 
     batch: str
     partition: int = -1
@@ -30,6 +36,7 @@ class Receipt:
     quarantined: int = 0
     masked: int = 0
     error: str | None = None
+    left: str | None = None
 
 
 @dataclass
@@ -181,12 +188,18 @@ FROM changed JOIN signatures USING (doc_id) GROUP BY changed.batch_key
 
 
 def merge(
-    connection: Connection, run_id: str, receipts: Sequence[Receipt], started: datetime, settings: CleaningSettings
+    connection: Connection,
+    run_id: str,
+    receipts: Sequence[Receipt],
+    started: datetime,
+    settings: CleaningSettings,
+    matched: Sequence[watchlist.WatchedCompany] | None = None,
 ) -> dict[str, Counts]:
     """Make the receipts' documents visible and settle their batches; returns the counts by batch.
 
-    Runs in the caller's transaction. Batches that another driver has settled meanwhile are left out. Raises
-    StagingLost.
+    Runs in the caller's transaction. Batches that another driver has settled meanwhile are left out. `matched`: the
+    watchlist that the executors had; where it has changed since, the documents are matched again (None: it has not).
+    Raises StagingLost.
     """
     reprints.lock(connection)  # also keeps two drivers from merging at once
     settled = connection.execute(
@@ -198,15 +211,21 @@ def merge(
     _take(connection, run_id, receipts)
     for statement in (_NEWEST, _CHANGED, _KEEP_REPLACED, _DOCUMENTS, _SEEN, _KEEP_EARLIER, _FORGET_CURRENT):
         connection.execute(text(statement))
-    for statement in (_NUMBER_EARLIER, _NUMBER_CURRENT, _FORGET_MENTIONS, _MENTIONS):
+    for statement in (_NUMBER_EARLIER, _NUMBER_CURRENT):
         connection.execute(text(statement))
     placed = list(connection.execute(text(_SIGNATURES)).scalars())
     reprints.assign(connection, placed, settings)
     connection.execute(text(_CARRIED))
     connection.execute(text(_MEDIA))
     recordings = list(connection.execute(text(_DOCUMENT_MEDIA)).scalars())
+    _mention(connection, matched)
     _follow_up(connection, recordings)
-    return _settle(connection, receipts, started)
+    counts = _settle(connection, receipts, started)
+    connection.execute(
+        text("DELETE FROM staged_articles WHERE run_id = :run_id OR batch_key = ANY(:batches)"),
+        {"run_id": run_id, "batches": [*counts, *done]},
+    )
+    return counts
 
 
 def _take(connection: Connection, run_id: str, receipts: Sequence[Receipt]) -> None:
@@ -229,6 +248,31 @@ def _take(connection: Connection, run_id: str, receipts: Sequence[Receipt]) -> N
         )
 
 
+def _mention(connection: Connection, matched: Sequence[watchlist.WatchedCompany] | None) -> None:
+    """Write the mentions, of the companies that are watched now.
+
+    Until this transaction ends nobody adds or edits a company: who did so before is seen here, and who does so after
+    finds the documents. (The lock comes late: it makes the editors wait.)
+    """
+    connection.execute(text("LOCK TABLE companies IN SHARE MODE"))
+    companies = watchlist.from_database(connection)
+    if matched is not None and companies != list(matched):
+        matcher = Matcher(companies)
+        documents = connection.execute(text("SELECT doc_id, title, text FROM newest JOIN changed USING (doc_id)"))
+        again = [
+            {
+                "doc_id": row.doc_id,
+                "mentions": json.dumps(mentions_of(matcher, row.title, row.text), ensure_ascii=False),
+            }
+            for row in documents
+        ]
+        if again:
+            statement = "UPDATE newest SET mentions = CAST(:mentions AS jsonb) WHERE doc_id = :doc_id"
+            connection.execute(text(statement), again)
+    connection.execute(text(_FORGET_MENTIONS))
+    connection.execute(text(_MENTIONS))
+
+
 def _follow_up(connection: Connection, recordings: list[str]) -> None:
     jobs = [Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": key}, f"{TRANSCRIBE}:{key}") for key in sorted(recordings)]
     for row in connection.execute(text(_TO_ANALYZE)):
@@ -248,8 +292,7 @@ def _settle(connection: Connection, receipts: Sequence[Receipt], started: dateti
             int(row.mentions),
         )
     for receipt in receipts:
-        found = vars(counts[receipt.batch])
+        found = {**vars(counts[receipt.batch]), **({"left": json.loads(receipt.left)} if receipt.left else {})}
         state: Literal["done", "failed"] = "failed" if receipt.error else "done"
         ledger.record(connection, STAGE, receipt.batch, state, found, started, error=receipt.error)
-    connection.execute(text("DELETE FROM staged_articles WHERE batch_key = ANY(:batches)"), {"batches": list(counts)})
     return counts

@@ -1,15 +1,20 @@
-"""Raw batches from S3 as a Spark data source: one partition a batch, read on the executors, in Arrow batches."""
+"""Raw batches and replayed quarantine objects from S3, line by line; for Spark as a Python data source, one partition a batch."""
 
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
-from pyspark.sql.types import StructType
 
+from cleaning.batches import is_replay, quarantine_key, replay_name
+from yuqing import quarantine
 from yuqing.objects import ObjectMissing, ObjectStore
+
+if TYPE_CHECKING:
+    from pyspark.sql.datasource import DataSource
 
 # A line of a batch, numbered from 1, as its bytes; or a problem instead. Line 0 is the batch itself.
 SCHEMA = "batch string, line int, record binary, problem string"
@@ -17,32 +22,31 @@ ARROW_SCHEMA = pa.schema(
     [("batch", pa.string()), ("line", pa.int32()), ("record", pa.binary()), ("problem", pa.string())]
 )
 _TRANSFER_BYTES = 4 * 2**20  # an Arrow batch is sent when it has this many bytes or `rows` rows
+_KEPT_OF_LONG_BYTES = 1024
+
+_BROKEN = (EOFError, OSError, zlib.error)
 
 
-class RawBatchReader(DataSourceReader):  # type: ignore[misc]
-    """Reads the batches' lines; never fails for what is wrong with a batch, only when S3 is away."""
+def read_batch(store: ObjectStore, batch: str, limit: int, rows: int) -> Iterator[pa.RecordBatch]:
+    """A batch's lines in Arrow batches of ARROW_SCHEMA, at most `rows` lines each.
 
-    def __init__(self, store: ObjectStore, batches: Sequence[str], limit: int, rows: int) -> None:
-        self._store, self._batches, self._limit, self._rows = store, list(batches), limit, rows
-
-    def partitions(self) -> Sequence[InputPartition]:
-        return [InputPartition(batch) for batch in self._batches]
-
-    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        waiting: list[dict[str, object]] = []
-        size = 0
-        for line, record, problem in read_lines(self._store, partition.value, self._limit):
-            waiting.append({"batch": partition.value, "line": line, "record": record, "problem": problem})
-            size += len(record or b"")
-            if len(waiting) >= self._rows or size >= _TRANSFER_BYTES:
-                yield pa.RecordBatch.from_pylist(waiting, schema=ARROW_SCHEMA)
-                waiting, size = [], 0
-        if waiting:
+    Never fails for what is wrong with the batch. Raises ObjectStoreAway.
+    """
+    waiting: list[dict[str, object]] = []
+    size = 0
+    lines = read_replay(store, batch, limit) if is_replay(batch) else read_lines(store, batch, limit)
+    for line, record, problem in lines:
+        waiting.append({"batch": batch, "line": line, "record": record, "problem": problem})
+        size += len(record or b"")
+        if len(waiting) >= rows or size >= _TRANSFER_BYTES:
             yield pa.RecordBatch.from_pylist(waiting, schema=ARROW_SCHEMA)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.RecordBatch.from_pylist(waiting, schema=ARROW_SCHEMA)
 
 
 def read_lines(store: ObjectStore, batch: str, limit: int) -> Iterator[tuple[int, bytes | None, str | None]]:
-    """(line number, record, problem) of a batch; line 0 with a problem when the batch is missing or breaks off.
+    """(line number, record, problem) of a raw batch; line 0 with a problem when the batch is missing or breaks off.
 
     Records longer than `limit` bytes are cut and have a problem too. Raises ObjectStoreAway.
     """
@@ -57,23 +61,67 @@ def read_lines(store: ObjectStore, batch: str, limit: int) -> Iterator[tuple[int
             while record := lines.readline(limit + 1):
                 number += 1
                 problem = None
-                if len(record) > limit:
+                if len(record) > limit and not record.endswith(b"\n"):
                     problem = f"the record is longer than {limit} bytes"
-                    while rest := lines.readline(limit):
-                        if rest.endswith(b"\n"):
-                            break
-                    record = record[:1024]
+                    while (rest := lines.readline(limit)) and not rest.endswith(b"\n"):
+                        pass
+                    record = record[:_KEPT_OF_LONG_BYTES]
                 if record.strip():
                     yield number, record.rstrip(b"\r\n"), problem
-    except (EOFError, OSError, zlib.error) as error:
+    except _BROKEN as error:
         yield 0, None, f"the batch breaks off after line {number}: {error}"
 
 
-def raw_batches(store: ObjectStore, batches: Sequence[str], limit: int, rows: int) -> type[DataSource]:
+def read_replay(store: ObjectStore, replay: str, limit: int) -> Iterator[tuple[int, bytes | None, str | None]]:
+    """(place, record, problem) of a quarantine object; line 0 when it is not, or no longer, what the replay's name says.
+
+    A record comes from its raw batch while that exists, and else as quarantine kept it (where an overlong one was cut, and
+    bytes that are no UTF-8 were written out). What is wrong with a batch as a whole keeps its reason. Raises ObjectStoreAway.
+    """
+    key = quarantine_key(replay)
+    try:
+        packed = store.get(key)
+        if replay_name(key, packed) != replay:
+            raise ValueError("another replay was faster")
+        records = quarantine.unpack(packed)
+        places = [(str(record.get("batch")), int(record.get("line") or 0)) for record in records]
+    except (ObjectMissing, ValueError, AttributeError, TypeError, *_BROKEN) as error:
+        yield 0, None, f"{key} cannot be replayed: {error}"
+        return
+    originals = {
+        (batch, line): (record, problem)
+        for batch in sorted({batch for batch, line in places if line})
+        for line, record, problem in read_lines(store, batch, limit)
+        if line and (batch, line) in places
+    }
+    for number, (place, record) in enumerate(zip(places, records, strict=True), 1):
+        yield number, *(originals.get(place) or _as_kept(record))
+
+
+def _as_kept(record: dict[str, Any]) -> tuple[bytes | None, str | None]:
+    """A quarantined record without its batch: the raw document, or the reason for which there is none."""
+    kept = record.get("record")
+    # The crawler also keeps pages that never became a raw document, such as those that are no text.
+    if isinstance(kept, dict) and "body" in kept:
+        return json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass"), None
+    if isinstance(kept, str) and kept:
+        return kept.encode("utf-8", "surrogatepass"), None
+    return None, str(record.get("reason") or "the quarantine kept no record")
+
+
+def raw_batches(store: ObjectStore, batches: Sequence[str], limit: int, rows: int) -> "type[DataSource]":
     """A data source for these batches, for spark.dataSource.register.
 
     Store and keys travel inside the class: as options they would show in plans and logs.
     """
+    from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+
+    class Reader(DataSourceReader):  # type: ignore[misc]
+        def partitions(self) -> Sequence[InputPartition]:
+            return [InputPartition(batch) for batch in batches]
+
+        def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+            return read_batch(store, partition.value, limit, rows)
 
     class RawBatches(DataSource):  # type: ignore[misc]
         @classmethod
@@ -83,7 +131,7 @@ def raw_batches(store: ObjectStore, batches: Sequence[str], limit: int, rows: in
         def schema(self) -> str:
             return SCHEMA
 
-        def reader(self, schema: StructType) -> DataSourceReader:
-            return RawBatchReader(store, batches, limit, rows)
+        def reader(self, schema: object) -> DataSourceReader:
+            return Reader()
 
     return RawBatches

@@ -1,6 +1,6 @@
 """On the executors: records to articles, then Parquet and quarantine to S3 and rows to the staging table.
 
-Both functions run inside Spark's Python workers (mapInArrow) and get all that they need as arguments.
+The functions run inside Spark's Python workers (mapInArrow), or in the driver itself, and get all that they need as arguments.
 """
 
 import io
@@ -8,13 +8,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from cleaning.batches import STAGE, batch_day, is_replay, parquet_key
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
 from yuqing.errors import ContractError
@@ -22,7 +22,8 @@ from yuqing.objects import ObjectStore
 from yuqing.settings import CleaningSettings
 from yuqing.watchlist import WatchedCompany
 
-STAGE = "cleaning"
+if TYPE_CHECKING:
+    from yuqing.text.matcher import Matcher
 
 # An article, or a record that could not become one with the problem; then what the tables need beyond the article.
 CLEANED = pa.schema(
@@ -44,6 +45,7 @@ RECEIPT = pa.schema(
         ("quarantined", pa.int32()),
         ("masked", pa.int32()),
         ("error", pa.string()),
+        ("left", pa.string()),
     ]
 )
 
@@ -59,23 +61,20 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """Which try at which part of the run's work: the rows that it stages stand under it."""
+
+    partition: int
+    number: int
+
+
+@dataclass(frozen=True)
 class Destination:
     """Where an executor puts its results, and for which run."""
 
     store: ObjectStore
     database_url: str
     run_id: str
-
-
-def batch_day(batch: str) -> datetime:
-    """The day in a batch's key, raw/<site>/<YYYY>/<MM>/<DD>/<ulid>.jsonl.gz."""
-    year, month, day = batch.split("/")[-4:-1]
-    return datetime(int(year), int(month), int(day), tzinfo=UTC)
-
-
-def parquet_key(batch: str) -> str:
-    """clean/dt=<batch's date>/<batch>.parquet; the same for every attempt at the batch."""
-    return f"clean/dt={batch_day(batch):%Y-%m-%d}/{batch.rsplit('/', 1)[-1].removesuffix('.jsonl.gz')}.parquet"
 
 
 def clean_records(
@@ -85,7 +84,7 @@ def clean_records(
     from cleaning.article import Unusable, clean
     from cleaning.duplicates import signature, to_bytes
     from yuqing.contracts import read_raw_document
-    from yuqing.text.matcher import Matcher, relevance
+    from yuqing.text.matcher import Matcher
 
     matcher = Matcher(companies)
 
@@ -94,18 +93,10 @@ def clean_records(
         row = cleaned.model_dump()
         if not can_be_stored(row):
             raise Unusable("a field holds a NUL byte or a lone surrogate")
-        found = matcher.mentions(cleaned.title, cleaned.text)
-        places: dict[int, list[dict[str, Any]]] = {}
-        for mention in found:
-            places.setdefault(mention.company_id, []).append(mention.model_dump(exclude={"company_id"}))
-        mentions = [
-            {"company_id": item.company_id, "relevance": item.score, "spans": places[item.company_id]}
-            for item in relevance(found)
-        ]
         return {
             **row,
             "minhash": to_bytes(signature(cleaned.text)),
-            "mentions": json.dumps(mentions, ensure_ascii=False),
+            "mentions": json.dumps(mentions_of(matcher, cleaned.title, cleaned.text), ensure_ascii=False),
         }
 
     for batch in batches:
@@ -124,6 +115,20 @@ def clean_records(
         yield pa.RecordBatch.from_pylist(rows, schema=CLEANED)
 
 
+def mentions_of(matcher: "Matcher", title: str, text: str) -> list[dict[str, Any]]:
+    """What the table of mentions takes of a document: company_id, relevance and spans of each company in it."""
+    from yuqing.text.matcher import relevance
+
+    found = matcher.mentions(title, text)
+    places: dict[int, list[dict[str, Any]]] = {}
+    for mention in found:
+        places.setdefault(mention.company_id, []).append(mention.model_dump(exclude={"company_id"}))
+    return [
+        {"company_id": item.company_id, "relevance": item.score, "spans": places[item.company_id]}
+        for item in relevance(found)
+    ]
+
+
 def can_be_stored(value: Any) -> bool:
     """PostgreSQL takes no NUL characters and UTF-8 no lone surrogates."""
     if isinstance(value, str):
@@ -133,16 +138,12 @@ def can_be_stored(value: Any) -> bool:
     return all(map(can_be_stored, value)) if isinstance(value, list | tuple) else True
 
 
-def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Iterator[pa.RecordBatch]:
-    """Write each batch's Parquet, quarantine and staging rows; a receipt a batch, which counts only if Spark commits it.
+def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination, attempt: Attempt) -> Iterator[pa.RecordBatch]:
+    """Write each batch's Parquet, quarantine and staging rows; a receipt a batch, which counts only if its attempt does.
 
-    The objects have the same names and contents in every attempt; the rows are keyed by the attempt.
+    The objects have the same names and contents in every attempt; the rows are keyed by the attempt. What a replay leaves over
+    is told in its receipt: its quarantine object may change only after the merge.
     """
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    assert context is not None
-    partition, attempt = context.partitionId(), context.taskAttemptId()
     tables: dict[str, list[pa.RecordBatch]] = {}
     for batch in batches:
         for key in dict.fromkeys(batch.column("batch").to_pylist()):
@@ -152,22 +153,23 @@ def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination) -> Ite
         has_problem = pa.compute.is_valid(table.column("problem"))
         articles, problems = table.filter(pa.compute.invert(has_problem)), table.filter(has_problem)
         rows = articles.to_pylist()
-        copy_rows(rows, destination, key, partition, attempt)
-        data = io.BytesIO()
-        pq.write_table(articles.select(ARTICLE.names).cast(ARTICLE), data, compression="zstd")
-        destination.store.put(parquet_key(key), data.getvalue(), content_type="application/vnd.apache.parquet")
+        copy_rows(rows, destination, key, attempt.partition, attempt.number)
         rejected = problems.select(["line", "problem", "record"]).to_pylist()
-        if rejected:
-            quarantine.write(destination.store, STAGE, key, [_kept(row) for row in rejected], day=batch_day(key))
-        error = next((row["problem"] for row in rejected if row["line"] == 0), None)
+        if rows or not is_replay(key):
+            data = io.BytesIO()
+            pq.write_table(articles.select(ARTICLE.names).cast(ARTICLE), data, compression="zstd")
+            destination.store.put(parquet_key(key), data.getvalue(), content_type="application/vnd.apache.parquet")
+        if rejected and not is_replay(key):
+            quarantine.write(destination.store, STAGE, key, [_kept(key, row) for row in rejected], day=batch_day(key))
         receipt = {
             "batch": key,
-            "partition": partition,
-            "attempt": attempt,
+            "partition": attempt.partition,
+            "attempt": attempt.number,
             "cleaned": len(rows),
             "quarantined": len(rejected),
             "masked": sum(row["masked"] for row in rows),
-            "error": error,
+            "error": next((row["problem"] for row in rejected if row["line"] == 0), None),
+            "left": _left(rejected) if is_replay(key) else None,
         }
         yield pa.RecordBatch.from_pylist([receipt], schema=RECEIPT)
 
@@ -178,14 +180,29 @@ def clean_and_stage(
     companies: list[WatchedCompany],
     settings: CleaningSettings,
     destination: Destination,
+    attempt: Attempt | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """An executor's whole work: records in, receipts out."""
-    return stage(clean_records(batches, companies=companies, settings=settings), destination=destination)
+    """The whole work on some batches: records in, receipts out. Without an attempt it is that of Spark's task."""
+    if attempt is None:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        assert context is not None
+        attempt = Attempt(context.partitionId(), context.taskAttemptId())
+    cleaned = clean_records(batches, companies=companies, settings=settings)
+    return stage(cleaned, destination=destination, attempt=attempt)
 
 
-def _kept(row: dict[str, Any]) -> dict[str, Any]:
+def _kept(batch: str, row: dict[str, Any]) -> dict[str, Any]:
     record = (row["record"] or b"").decode("utf-8", "backslashreplace")
-    return {"reason": row["problem"], "line": row["line"], "record": record}
+    return {"reason": row["problem"], "batch": batch, "line": row["line"], "record": record}
+
+
+def _left(rejected: list[dict[str, Any]]) -> str:
+    # The list comes to stand in the ledger, where no reason may hold what PostgreSQL refuses.
+    return json.dumps(
+        [[row["line"], _UNSTORABLE.sub("\ufffd", row["problem"])] for row in rejected], ensure_ascii=False
+    )
 
 
 def copy_rows(rows: list[dict[str, Any]], destination: Destination, batch: str, partition: int, attempt: int) -> None:

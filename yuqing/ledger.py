@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from yuqing.objects import ObjectStore
+from yuqing.objects import ObjectInfo, ObjectStore
 
 RAW = "raw/"
 
 
-def pending_batches(connection: Connection, store: ObjectStore, stage: str) -> list[str]:
-    """Keys under raw/ that the stage has no ledger row for, oldest first. Raises ObjectStoreAway.
+def pending_batches(connection: Connection, store: ObjectStore, stage: str) -> list[ObjectInfo]:
+    """The batches under raw/ that the stage has no ledger row for, oldest first. Raises ObjectStoreAway.
 
     A batch's name is a ULID made when it was opened, so that late writers of an old day are found too: all day
     folders are listed, and only keys are compared.
@@ -21,8 +21,8 @@ def pending_batches(connection: Connection, store: ObjectStore, stage: str) -> l
     settled = set(
         connection.execute(text("SELECT batch_key FROM ledger WHERE stage = :stage"), {"stage": stage}).scalars()
     )
-    found = (item.key for item in store.list(RAW) if item.key.endswith(".jsonl.gz"))
-    return sorted((key for key in found if key not in settled), key=lambda key: (key.rsplit("/", 1)[-1], key))
+    found = (item for item in store.list(RAW) if item.key.endswith(".jsonl.gz") and item.key not in settled)
+    return sorted(found, key=lambda item: (item.key.rsplit("/", 1)[-1], item.key))
 
 
 def record(

@@ -27,12 +27,26 @@ def write(
         if not record.get("reason"):
             raise ValueError(f"a quarantined record has no reason: {str(record)[:80]}")
     key = key_of(stage, batch, day or datetime.now(UTC))
+    replace(store, key, records)
+    return key
+
+
+def replace(store: ObjectStore, key: str, records: Sequence[dict[str, Any]]) -> None:
+    """Write a quarantine object's records anew; without any it is removed. Raises ObjectStoreError."""
+    if not records:
+        store.delete(key)
+        return
     lines = "".join(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
     store.put(key, gzip.compress(lines.encode("utf-8", "surrogatepass"), mtime=0), content_type="application/gzip")
-    return key
 
 
 def read(store: ObjectStore, key: str) -> list[dict[str, Any]]:
     """The records of a quarantined batch. Raises ObjectMissing."""
-    lines = gzip.decompress(store.get(key)).decode("utf-8", "surrogatepass").splitlines()
-    return [json.loads(line) for line in lines]
+    return unpack(store.get(key))
+
+
+def unpack(data: bytes) -> list[dict[str, Any]]:
+    """The records in an object's bytes. Raises ValueError, OSError, EOFError or zlib.error for what is none."""
+    # Not splitlines(): the texts hold line separators of Unicode, which JSON leaves as they are.
+    lines = gzip.decompress(data).decode("utf-8", "surrogatepass").split("\n")
+    return [json.loads(line) for line in lines if line]

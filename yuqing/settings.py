@@ -151,6 +151,11 @@ class CleaningSettings(Section):
     """The Spark job that turns raw pages into articles."""
 
     master: str = Field("local[*,3]", description="Spark's master: local[cores,tries a task], spark://..., k8s://...")
+    spark_from_bytes: int = Field(
+        8 * 2**20,
+        ge=0,
+        description="a round with fewer compressed bytes is cleaned by the driver itself, without Spark; 0: always Spark",
+    )
     worker_silence_s: int = Field(
         120,
         ge=10,

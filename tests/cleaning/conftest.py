@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from yuqing.objects import ObjectStore
+from yuqing.settings import Settings
 
 FETCHED = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
 
@@ -106,6 +107,12 @@ def company(database: Engine) -> Callable[..., int]:
             )
 
     return add
+
+
+@pytest.fixture
+def on_spark(settings: Settings) -> Settings:
+    """Settings with which every round runs on Spark, however small."""
+    return settings.model_copy(update={"cleaning": settings.cleaning.model_copy(update={"spark_from_bytes": 0})})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,6 @@ from tests.cleaning.conftest import WriteBatch, article_text, page, raw
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
 from yuqing.objects import ObjectStore
-from yuqing.settings import Settings
 
 pytestmark = pytest.mark.service
 
@@ -22,13 +21,16 @@ def rows(database: Engine, statement: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
+@pytest.mark.parametrize("where", ["on_spark", "settings"])
 def test_pages_become_documents(
-    settings: Settings,
+    where: str,
+    request: pytest.FixtureRequest,
     store: ObjectStore,
     database: Engine,
     write_batch: WriteBatch,
     company: Callable[..., int],
 ) -> None:
+    settings = request.getfixturevalue(where)
     apple = company("苹果公司", ["苹果"], ["苹果树"])
     first = article_text(1) + "\n苹果股价上涨，苹果树没有。"
     reprint = "据每日财经网消息，" + first

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 from cleaning.publish import Receipt, StagingLost, merge
 from cleaning.s3source import ARROW_SCHEMA
@@ -219,3 +220,37 @@ def test_lost_staging_rows_are_noticed(
     with pytest.raises(StagingLost, match="1 documents were staged and 0 are there"):
         publish(database, settings, [receipt])
     assert snapshot(database)["documents"] == []
+
+
+def test_a_company_added_during_a_run_is_found_in_its_documents(
+    settings: Settings, database: Engine, stage_batch: Callable[..., Receipt], company: Callable[..., int]
+) -> None:
+    company("苹果公司", ["苹果"])
+    with database.connect() as connection:
+        matched = watchlist.from_database(connection)
+    receipt = stage_batch("01A", [raw(1, page("苹果园地铁站", article_text(1) + "苹果园与苹果。"))])
+    added = company("苹果园", [])
+    with database.begin() as connection:
+        counts = merge(connection, RUN, [receipt], now(), settings.cleaning, matched)
+        # Whoever adds another one now waits, and then finds the documents.
+        with database.connect() as other, pytest.raises(OperationalError, match="lock timeout"):
+            other.execute(text("SET lock_timeout = '100ms'"))
+            other.execute(text("UPDATE companies SET aliases = '{}'"))
+        found = connection.execute(
+            text("SELECT company_id, jsonb_array_length(spans) FROM mentions ORDER BY relevance DESC")
+        ).all()
+    assert [tuple(row) for row in found] == [(added, 2), (added - 1, 1)]
+    assert counts[receipt.batch].mentions == 2
+
+
+def test_rows_staged_for_a_batch_that_another_driver_settled_are_removed(
+    settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]
+) -> None:
+    records = [raw(1, page("一条消息", article_text(1)))]
+    first, second = stage_batch("01A", records), stage_batch("01A", records, run_id="01RIVAL")
+    assert len(publish(database, settings, [first])) == 1
+    late = stage_batch("01A", records, run_id="01LATE")
+    for receipt, run_id in ((second, "01RIVAL"), (late, "01LATE")):
+        assert publish(database, settings, [receipt], run_id) == {}
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM staged_articles")).scalar_one() == 0

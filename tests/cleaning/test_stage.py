@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from cleaning.batches import batch_day, parquet_key
 from cleaning.s3source import ARROW_SCHEMA
-from cleaning.stage import CLEANED, batch_day, clean_records, parquet_key
+from cleaning.stage import CLEANED, clean_records
 from tests.cleaning.conftest import article_text, page, raw
 from yuqing.settings import CleaningSettings
 from yuqing.watchlist import WatchedCompany

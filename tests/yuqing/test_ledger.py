@@ -19,10 +19,10 @@ def test_pending_batches_are_those_without_a_row_oldest_first(database: Engine, 
     for key in (late, early, "raw/a/2026/01/02/01C.tmp"):
         store.put(key, b"")
     with session.transaction(database) as connection:
-        assert ledger.pending_batches(connection, store, "clean") == [early, late]
+        assert [item.key for item in ledger.pending_batches(connection, store, "clean")] == [early, late]
         assert ledger.record(connection, "clean", early, "done", {"articles": 3}, NOW)
-        assert ledger.pending_batches(connection, store, "clean") == [late]
-        assert ledger.pending_batches(connection, store, "other") == [early, late]
+        assert [item.key for item in ledger.pending_batches(connection, store, "clean")] == [late]
+        assert [item.key for item in ledger.pending_batches(connection, store, "other")] == [early, late]
 
 
 def test_a_batch_is_settled_once(database: Engine) -> None:

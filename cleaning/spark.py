@@ -1,0 +1,82 @@
+"""The Spark session, and the plan that runs on it."""
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cleaning import stage
+from cleaning.java import java_home
+from cleaning.publish import Receipt
+from cleaning.s3source import raw_batches
+from yuqing.settings import Settings
+from yuqing.watchlist import WatchedCompany
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def spark_session(settings: Settings) -> "SparkSession":
+    """The process's Spark session, started when there is none: 5-10 s. Raises JavaMissing."""
+    from pyspark.sql import SparkSession
+
+    if session := SparkSession.getActiveSession():
+        return session
+    options = {
+        "spark.driver.memory": settings.cleaning.driver_memory,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(settings.state / "spark-warehouse"),
+        "spark.python.worker.idleTimeoutSeconds": str(settings.cleaning.worker_silence_s),
+        "spark.python.worker.killOnIdleTimeout": "true",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.cleaning.rows_a_transfer),
+    }
+    if settings.cleaning.master.startswith("local"):
+        options |= _local_options(settings)
+    builder = SparkSession.builder.master(settings.cleaning.master).appName("yuqing-clean")
+    for name, value in options.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def _local_options(settings: Settings) -> dict[str, str]:
+    """What a driver needs that is its own cluster: this Python, this checkout, a Java, no open ports."""
+    here = str(Path(__file__).parents[1])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, *paths])
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    os.environ["JAVA_HOME"] = str(java_home(settings.cache))
+    logging = Path(__file__).with_name("log4j2.json").as_uri()
+    return {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        # The serial collector and the quick compiler: a session lives for seconds, and the work is in Python.
+        "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile={logging}",
+    }
+
+
+def run_plan(
+    spark: "SparkSession",
+    settings: Settings,
+    batches: Sequence[str],
+    companies: list[WatchedCompany],
+    destination: stage.Destination,
+) -> list[Receipt]:
+    """Read, clean and stage the batches; returns the receipts of the attempts that Spark committed."""
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    tuning = settings.cleaning
+    source = raw_batches(destination.store, batches, tuning.maximum_record_bytes, tuning.rows_a_transfer)
+    spark.dataSource.register(source)
+
+    records = spark.read.format("raw_batches").load()
+    # One function for both steps: a second Python worker and the way of all texts through the JVM are saved.
+    work = partial(stage.clean_and_stage, companies=companies, settings=tuning, destination=destination)
+    receipts = records.mapInArrow(work, from_arrow_schema(stage.RECEIPT))
+    return [Receipt(**row.asDict()) for row in receipts.collect()]
