@@ -126,7 +126,7 @@ def _join(parts: Sequence[str], container: str, target: str) -> None:
         formats = {kind: _format(track) for kind, track in chosen.items()}
         if "audio" not in chosen:
             raise NoRecording("it has no sound")
-        names = {track.codec_context.name for track in chosen.values()}
+        names = {track.codec_context.codec.canonical_name for track in chosen.values()}
         if names == {"mp3"}:
             output = "mp3"
         elif names <= _IN_MP4:
@@ -155,7 +155,11 @@ def _tracks(container: Any) -> dict[str, Any]:
 
 def _format(track: Any) -> tuple[Any, ...]:
     codec = track.codec_context
-    return (codec.name, codec.sample_rate, codec.channels) if track.type == "audio" else (codec.name,)
+    return (
+        (codec.codec.canonical_name, codec.sample_rate, codec.channels)
+        if track.type == "audio"
+        else (codec.codec.canonical_name,)
+    )
 
 
 class _Clock:
