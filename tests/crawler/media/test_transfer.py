@@ -1,14 +1,21 @@
 """Transfers that break, lie, have no end, or go to where they must not."""
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import random
+import ssl
 import threading
-from http.server import BaseHTTPRequestHandler
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from scrapy import Request
 from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError
 
@@ -16,12 +23,13 @@ from crawler.egress import Egress, RefusedAddress
 from crawler.media.transfer import Client, Transfer, TransferRefused
 from tests.crawler.conftest import Answer, WebServer
 from tests.crawler.media.conftest import Ranged
+from tests.crawler.proxy_server import local_proxy
 
 BODY = random.Random(1).randbytes(700_000)
 
 
 def receive(
-    url: str, transfer: Transfer, tries: int = 1, *, timeout_s: float = 5, allow_private: bool = True
+    url: str | Request, transfer: Transfer, tries: int = 1, *, timeout_s: float = 5, allow_private: bool = True
 ) -> tuple[int, list[str]]:
     """As Scrapy's retries do it: the last status (0: none) and the reasons of the tries that failed."""
 
@@ -31,7 +39,8 @@ def receive(
         try:
             for _ in range(tries):
                 try:
-                    return (await client.receive(Request(url), transfer)).status, problems
+                    request = url if isinstance(url, Request) else Request(url)
+                    return (await client.receive(request, transfer)).status, problems
                 except (DownloadFailedError, DownloadTimeoutError) as problem:
                     problems.append(str(problem))
             return 0, problems
@@ -194,3 +203,49 @@ def test_addresses_are_checked(web: WebServer, tmp_path: Path) -> None:
     with pytest.raises(RefusedAddress):
         receive(f"{web.url}/a", transfer(tmp_path), allow_private=False)
     assert not web.asked
+
+
+def test_the_password_of_a_proxy_goes_to_the_proxy_alone(tmp_path: Path) -> None:
+    read: list[dict[str, str]] = []
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            read.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(BODY)))
+            self.end_headers()
+            self.wfile.write(BODY)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    site = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(certificate(tmp_path))
+    site.socket = secure.wrap_socket(site.socket, server_side=True)
+    threading.Thread(target=site.serve_forever, daemon=True).start()
+    secret = "Basic " + base64.b64encode(b"user:secret").decode()
+    with local_proxy(wants="user:secret") as proxy:
+        for authorization, answered in ((secret, True), ("Basic bm9ib2R5Og==", False)):
+            headers = {"Proxy-Authorization": authorization, "Referer": "http://example.cn/"}
+            request = Request(f"https://localhost:{site.server_port}/a", headers=headers, meta={"proxy": proxy.url})
+            one = transfer(tmp_path)
+            status, problems = receive(request, one)
+            assert (status == 200, bool(problems)) == (answered, not answered)
+    site.shutdown()
+    site.server_close()
+    assert [headers.get("referer") for headers in read] == ["http://example.cn/"]
+    assert not any("proxy-authorization" in headers for headers in read)
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for localhost with its key, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    path = folder / "certificate.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret + signed.public_bytes(Encoding.PEM))
+    return path
