@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from cleaning.extract import Page, Paragraph
+from cleaning.extract import DATELINE_LENGTH, Page, Paragraph
 from cleaning.markup import Markup
 from yuqing.text.normalise import to_simplified
 
@@ -56,7 +56,6 @@ _NEXT_LABEL = re.compile(r"(?:作者|编辑|责编|记者|责任编辑|时间|�
 _NOT_A_SOURCE = re.compile(
     r"^(?:转载(?:文章)?|网络|互联网|本站(?:原创)?|原创|未知|不详|整理|其他|其它|网上|作者|佚名)$|[=\"]"
 )
-_ATTRIBUTION_CHARACTERS = 120  # a line that names author and source is short; longer ones are prose
 _EDGE_CHARACTERS = 40
 _ABOVE, _BELOW = 12, 10  # blocks above and below the article in which names of its author stand
 _AFTER_TITLE = 3
@@ -124,7 +123,7 @@ def _under_title(page: Page, title_at: int | None) -> str | None:
 
 
 def _beside_the_date(lines: Iterable[str]) -> str | None:
-    dated = (line for line in lines if len(line) <= _ATTRIBUTION_CHARACTERS and _HAS_DATE.search(line))
+    dated = (line for line in lines if len(line) <= DATELINE_LENGTH and _HAS_DATE.search(line))
     return _first(_BRACKETED, dated)
 
 
@@ -148,8 +147,8 @@ def attributions(blocks: Sequence[Paragraph]) -> list[str]:
     (本报讯（记者 …） … （编辑：…）)
     """
     edges = [
-        block.text
-        if len(block.text) <= _ATTRIBUTION_CHARACTERS
+        block.spaced
+        if len(block.text) <= DATELINE_LENGTH
         else f"{block.text[:_EDGE_CHARACTERS]} {block.text[-_EDGE_CHARACTERS:]}"
         for block in blocks
     ]

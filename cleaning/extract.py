@@ -54,18 +54,27 @@ _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _STAMP = re.compile(r"\d{2,4}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,4}.{0,6}?\d{1,2}[:：]\d{2}")
 _STAMP_LENGTH = 80
 
+DATELINE_LENGTH = 120  # what names date, author and source is short; longer blocks are prose
+
 
 @dataclass
 class Paragraph:
     """A block of text, how many of its characters are inside links, and whether its markup puts it beside the article.
 
-    `place` is the tag and class of the element that holds it: what repeats for each post of a thread.
+    `place` is the tag and class of the element that holds it: what repeats for each post of a thread. `parts` are its
+    inline elements one by one, in datelines: their style parts them on the screen, not their text.
     """
 
     text: str
     link_characters: int
     aside: bool = False
     place: str = ""
+    parts: tuple[str, ...] = ()
+
+    @property
+    def spaced(self) -> str:
+        """The text with a space between the parts."""
+        return " ".join(self.parts) or self.text
 
     @property
     def link_share(self) -> float:
@@ -116,7 +125,10 @@ def walk(tree: HtmlElement) -> Page:
         text = " ".join("".join(pieces).split())
         if text:
             place = stack[-1][0] if stack else tree
-            blocks.append(Paragraph(text, linked, asides > 0, f"{place.tag} {place.get('class') or ''}"))
+            parts: tuple[str, ...] = ()
+            if len(pieces) > 1 and len(text) <= DATELINE_LENGTH:
+                parts = tuple(piece for part in pieces if (piece := " ".join(part.split())))
+            blocks.append(Paragraph(text, linked, asides > 0, f"{place.tag} {place.get('class') or ''}", parts))
         pieces.clear()
         linked = 0
 

@@ -22,7 +22,9 @@ class Metadata:
 
 
 _TITLE_NAMES = ("og:title", "twitter:title", "articletitle", "citation_title")
-_SEPARATORS = re.compile(r"\s*(?:[|｜]|_+|\s[-–—·]+\s|[—–]{1,2}|-{2,}|-(?=[^-]{2,12}$)|-$|>>|>|»)\s*")
+_SEPARATORS = re.compile(
+    r"\s*(?:[|｜]|_+|\s[-–—·]+\s|[—–]{1,2}(?=[^—–]{2,12}(?:网|报|台|频道|新闻|中心|论坛|在线|财经)$)|-{2,}|-(?=[^-]{2,12}$)|-$|>>|>|»)\s*"
+)
 _MAXIMUM_TITLE = 120
 _SHORTEST_LINE = 6  # a visible line that short may be a channel's name
 # A <title> that names the site and nothing else.
@@ -48,10 +50,12 @@ def title(page: Page, markup: Markup, hint: str | None) -> tuple[str, int | None
     """
     known = _comparable(markup.title)
     candidates = [*([spaced(hint)] if hint else []), *markup.stated(_TITLE_NAMES)]
-    # The site's name may be a heading, too, and stands in <title>.
-    candidates += sorted(markup.headings, key=len, reverse=True)
-    for candidate in candidates:
-        short = _without_site(candidate)
+    # The longest first: the site's name may be a heading, too, and stands in <title>.
+    headings = sorted(markup.headings, key=len, reverse=True)
+    for candidate in (*candidates, *headings):
+        # A heading that is only a part of <title> has no site's name of its own.
+        whole = candidate in headings and len(_comparable(candidate)) < len(known)
+        short = candidate if whole else _without_site(candidate)
         found = known.find(_comparable(short))
         # A heading such as 新闻 may stand anywhere in <title>; a short one counts only at its start.
         if short and len(short) <= _MAXIMUM_TITLE and (found == 0 or (found > 0 and len(short) >= 4)):
@@ -62,7 +66,11 @@ def title(page: Page, markup: Markup, hint: str | None) -> tuple[str, int | None
         return line, _place(page, line)
     short = _without_site(markup.title)[:_MAXIMUM_TITLE]
     if not short or _SITE_ALONE.search(short):
-        short = next((_without_site(c)[:_MAXIMUM_TITLE] for c in candidates if c), None) or _first_line(page) or short
+        short = (
+            next((_without_site(c)[:_MAXIMUM_TITLE] for c in (*candidates, *headings) if c), None)
+            or _first_line(page)
+            or short
+        )
     return short, _place(page, short)
 
 

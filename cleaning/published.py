@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
-from cleaning.extract import Page, Paragraph
+from cleaning.extract import DATELINE_LENGTH, Page, Paragraph
 from cleaning.markup import Markup
 
 # Chinese pages state local time without a zone; China has had one zone and no summer time since 1992.
@@ -12,8 +12,7 @@ CHINA = timezone(timedelta(hours=8), "Asia/Shanghai")
 EARLIEST_YEAR = 1994  # the first Chinese web pages
 # A clock of the site that runs ahead, or a page dated tomorrow morning by its print edition.
 TOLERANCE = timedelta(days=1)
-# A dateline is short; longer blocks are prose, whose dates are those of events.
-DATELINE_LENGTH, PROSE_LENGTH = 120, 40
+PROSE_LENGTH = 40  # from which a line with commas is prose, whose dates are those of events
 _PROSE_MARK = re.compile("[，。；]")
 _BEFORE_ARTICLE = 12  # blocks between a title and its article: dateline, share buttons, summary, a picture's caption
 _AFTER_ARTICLE = 6
@@ -135,9 +134,10 @@ def _shown_time(blocks: Sequence[Paragraph], latest: datetime, fetched_at: datet
     for block in blocks:
         if _COPYRIGHT.search(block.text) or (_is_prose(block.text) and not _IN_PROSE.match(block.text)):
             continue
-        time = read_time(block.text)
-        if time is None and fetched_at and len(block.text) <= DATELINE_LENGTH // 2:
-            time = read_relative_time(block.text, fetched_at)
+        text = block.spaced
+        time = read_time(text)
+        if time is None and fetched_at and len(text) <= DATELINE_LENGTH // 2:
+            time = read_relative_time(text, fetched_at)
         if time and time <= latest:
             return time
     return None
