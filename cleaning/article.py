@@ -1,9 +1,12 @@
 """One raw document to one article: the steps of the folder in the order of the data, without Spark."""
 
+from dataclasses import dataclass
+
 from cleaning import extract, metadata
 from cleaning.decode import repair
 from cleaning.language import language
 from cleaning.quality import reason_to_drop
+from cleaning.repeated import without_lines
 from yuqing.contracts import Article, RawDocument, TimedSpan
 from yuqing.errors import YuqingError
 from yuqing.identity import content_hash, doc_id
@@ -22,12 +25,28 @@ class Unusable(YuqingError):
     """A document that cannot become an article; the message is the reason that quarantine keeps."""
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A document with its normalised title and text, and what it says of itself; not yet judged."""
+
+    document: RawDocument
+    title: str
+    text: str
+    found: metadata.Metadata
+    segments: tuple[TimedSpan, ...] = ()
+
+
 def clean(document: RawDocument, batch: str, settings: CleaningSettings) -> Article:
-    """Extract, describe, normalise, judge and mask. Raises Unusable with the reason."""
+    """Extract, describe, normalise, judge and mask a document by itself. Raises Unusable with the reason."""
+    return finish(draft(document), batch, settings)
+
+
+def draft(document: RawDocument) -> Draft:
+    """Extract, describe and normalise. The body is read and let go. Raises Unusable with the reason."""
     if document.http_status >= 400:
         raise Unusable(f"the server answered {document.http_status}")
     if document.kind == "transcript":
-        return _from_transcript(document, batch, settings)
+        return _from_transcript(document)
     body = repair(document.body)
     if not body.strip():
         raise Unusable("the body is empty")
@@ -45,10 +64,11 @@ def clean(document: RawDocument, batch: str, settings: CleaningSettings) -> Arti
     except ValueError as error:
         raise Unusable(str(error)) from None
     title = one_line(found.title)
-    return _article(document, batch, settings, title, without_title(normalise(text).text, title), found)
+    text = without_title(normalise(text).text, title)
+    return Draft(document.model_copy(update={"body": ""}), title, text, found)
 
 
-def _from_transcript(document: RawDocument, batch: str, settings: CleaningSettings) -> Article:
+def _from_transcript(document: RawDocument) -> Draft:
     """Speech needs no extraction; each segment becomes a line, and keeps its seconds."""
     if not document.segments:
         text = normalise(repair(document.body)).text
@@ -66,18 +86,16 @@ def _from_transcript(document: RawDocument, batch: str, settings: CleaningSettin
                 position += len(line) + 1
         text = "\n".join(lines)
     found = metadata.Metadata(document.title or "", document.published_at, document.author, None)
-    return _article(document, batch, settings, one_line(found.title), text, found, tuple(spans))
+    return Draft(document.model_copy(update={"body": ""}), one_line(found.title), text, found, tuple(spans))
 
 
-def _article(
-    document: RawDocument,
-    batch: str,
-    settings: CleaningSettings,
-    title: str,
-    text: str,
-    found: metadata.Metadata,
-    segments: tuple[TimedSpan, ...] = (),
+def finish(
+    drafted: Draft, batch: str, settings: CleaningSettings, lines_of_site: frozenset[str] = frozenset()
 ) -> Article:
+    """Drop the site's lines, judge and mask. Raises Unusable with the reason."""
+    document, title, found = drafted.document, drafted.title, drafted.found
+    # A transcript's spans point into its text.
+    text = drafted.text if document.kind == "transcript" else without_lines(drafted.text, lines_of_site)
     if reason := reason_to_drop(title, text, settings):
         raise Unusable(reason)
     hidden = [mask(part) for part in (title, text, one_line(found.author or ""))]
@@ -99,7 +117,7 @@ def _article(
         source=one_line(found.source or "") or None,
         language=language(text),
         media=document.media,
-        segments=segments,
+        segments=drafted.segments,
         parent_url=document.parent_url,
         batch=batch,
         cleaning_version=CLEANING_VERSION,

@@ -8,12 +8,14 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from cleaning.article import Unusable
 from cleaning.batches import STAGE, batch_day, is_replay, parquet_key
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
@@ -80,16 +82,20 @@ class Destination:
 def clean_records(
     batches: Iterator[pa.RecordBatch], *, companies: list[WatchedCompany], settings: CleaningSettings
 ) -> Iterator[pa.RecordBatch]:
-    """Lines of batches to articles with their signature and mentions; what is wrong with a line stays with that line."""
-    from cleaning.article import Unusable, clean
+    """Lines of batches to articles with their signature and mentions; what is wrong with a line stays with that line.
+
+    A batch's lines come one after another, and all of them in one call.
+    """
+    from cleaning.article import Draft, draft, finish
     from cleaning.duplicates import signature, to_bytes
+    from cleaning.repeated import site_lines
     from yuqing.contracts import read_raw_document
     from yuqing.text.matcher import Matcher
 
     matcher = Matcher(companies)
 
-    def article(batch: str, record: bytes) -> dict[str, Any]:
-        cleaned = clean(read_raw_document(record), batch, settings)
+    def article(batch: str, drafted: Draft, lines_of_site: frozenset[str]) -> dict[str, Any]:
+        cleaned = finish(drafted, batch, settings, lines_of_site)
         row = cleaned.model_dump()
         if not can_be_stored(row):
             raise Unusable("a field holds a NUL byte or a lone surrogate")
@@ -99,19 +105,27 @@ def clean_records(
             "mentions": json.dumps(mentions_of(matcher, cleaned.title, cleaned.text), ensure_ascii=False),
         }
 
-    for batch in batches:
-        rows = []
-        for line in batch.to_pylist():
-            row: dict[str, Any] = {"batch": line["batch"], "line": line["line"]}
+    records = (record for batch in batches for record in batch.to_pylist())
+    for key, lines in groupby(records, key=lambda record: str(record["batch"])):
+        rows: list[dict[str, Any]] = []
+        drafts: list[tuple[dict[str, Any], bytes, Draft]] = []
+        # Twice over the batch: which lines are the site's is known when all its pages have been read.
+        for line in lines:
+            row: dict[str, Any] = {"batch": key, "line": line["line"]}
+            rows.append(row)
             try:
                 if line["problem"]:
                     raise Unusable(line["problem"])
-                row |= article(line["batch"], line["record"])
-            except (Unusable, ContractError) as error:
-                row |= {"problem": error.message, "record": line["record"]}
+                drafts.append((row, line["record"], draft(read_raw_document(line["record"]))))
             except Exception as error:  # noqa: BLE001 - one page must never stop a run
-                row |= {"problem": f"cleaning failed: {type(error).__name__}: {error}"[:500], "record": line["record"]}
-            rows.append(row)
+                row |= {"problem": _problem(error), "record": line["record"]}
+        pages = [drafted.text for _, _, drafted in drafts if drafted.document.kind == "page"]
+        lines_of_site = site_lines(pages, settings)
+        for row, record, drafted in drafts:
+            try:
+                row |= article(key, drafted, lines_of_site)
+            except Exception as error:  # noqa: BLE001
+                row |= {"problem": _problem(error), "record": record}
         yield pa.RecordBatch.from_pylist(rows, schema=CLEANED)
 
 
@@ -127,6 +141,12 @@ def mentions_of(matcher: "Matcher", title: str, text: str) -> list[dict[str, Any
         {"company_id": item.company_id, "relevance": item.score, "spans": places[item.company_id]}
         for item in relevance(found)
     ]
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, Unusable | ContractError):
+        return error.message
+    return f"cleaning failed: {type(error).__name__}: {error}"[:500]
 
 
 def can_be_stored(value: Any) -> bool:

@@ -179,6 +179,14 @@ class CleaningSettings(Section):
         0.02, ge=0, le=1, description="replacement characters: the page lost its text"
     )
     maximum_repeated_share: float = Field(0.5, ge=0, le=1, description="the same sentences again and again: spam")
+    site_line_pages: int = Field(
+        5,
+        ge=2,
+        description="a line in so many different articles of a batch, and in such a share of it, is the site's; fewer are a series",
+    )
+    site_line_share: float = Field(
+        0.1, gt=0, le=1, description="what a template repeats stands on all its pages, and a site has a few templates"
+    )
     duplicate_threshold: float = Field(
         0.4, gt=0, le=1, description="estimated Jaccard similarity of character 3-grams from which a text is a reprint"
     )

@@ -56,6 +56,14 @@ def test_personal_data_is_hidden_and_counted() -> None:
     assert row["masked"] == 2
 
 
+def test_what_a_site_repeats_is_dropped() -> None:
+    notice = "东岸新闻网的所有内容均由其合作方依照协议提供，合作方对内容的真实性负责。"
+    rows = cleaned([raw(n, page(f"第{n}条消息", f"{article_text(n)}\n{notice}")) for n in range(8)])
+    assert [row["text"] for row in rows] == [article_text(n) for n in range(8)]
+    (alone,) = cleaned([raw(1, page("第一条消息", f"{article_text(1)}\n{notice}"))])
+    assert notice in alone["text"]
+
+
 def test_a_transcript_keeps_its_times() -> None:
     segments = [
         {"start": 0.0, "end": 2.5, "text": " 各位觀眾晚上好， "},
