@@ -28,6 +28,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Iterator
+from itertools import chain, islice, repeat
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -54,11 +55,11 @@ LOADS = 5
 _CHUNK = 2**14  # addresses; larger ones would count as memory of the set
 
 
-def urls(count: int, year: int) -> Iterator[str]:
-    """Addresses as news sites have them, in canonical form, the same every time."""
+def urls(count: int, year: int, step: int = 1) -> Iterator[str]:
+    """Addresses as news sites have them, in canonical form, the same every time; every `step`th, a power of two."""
     numbers = np.random.default_rng(year)
     for start in range(0, count, _CHUNK):
-        for number in numbers.integers(0, 2**60, min(_CHUNK, count - start)).tolist():
+        for number in numbers.integers(0, 2**60, min(_CHUNK, count - start))[::step].tolist():
             yield f"https://www.example.cn/finance/{year}-11-{number % 28 + 1:02d}/doc-{number:015x}.shtml"
 
 
@@ -89,14 +90,9 @@ def old(count: int, path: Path) -> dict[str, float]:
 
 
 def some(count: int, wanted: int) -> Iterator[str]:
-    """Of the addresses in the set, evenly spread, as many as are wanted (again from the beginning where it is smaller)."""
-    step = max(count // wanted, 1)
-    given = 0
-    while given < wanted:
-        for number, url in enumerate(urls(count, 2026)):
-            if number % step == 0 and given < wanted:
-                given += 1
-                yield url
+    """Of the addresses in the set as many as are wanted, from everywhere in it; again from the beginning in a small one."""
+    step = 1 << min((count // wanted or 1).bit_length() - 1, _CHUNK.bit_length() - 1)
+    return islice(chain.from_iterable(urls(count, 2026, step) for _ in repeat(None)), wanted)
 
 
 def ours(count: int, mapped: bool) -> dict[str, float]:
@@ -152,10 +148,12 @@ def child(environment: dict[str, str], *arguments: str) -> dict[str, float]:
 def prepare(count: int, path: Path, store: ObjectStore) -> tuple[float, int]:
     """Write the addresses in both forms; (seconds to merge ours, bytes of ours)."""
     hashes = np.empty(count, dtype=np.uint64)
+    addresses = urls(count, 2026)
     with path.open("w") as file:
-        for number, url in enumerate(urls(count, 2026)):
-            file.write(f'{", " if number else "["}"{url}"')
-            hashes[number] = url_hash(url)
+        for start in range(0, count, _CHUNK):
+            chunk = list(islice(addresses, _CHUNK))
+            file.write((", " if start else "[") + json.dumps(chunk)[1:-1])
+            hashes[start : start + len(chunk)] = np.fromiter(map(url_hash, chunk), dtype=np.uint64)
         file.write("]")
     if any(canonicalise(url) != url for url in some(count, 100)):
         raise SystemExit("the addresses are not in canonical form")

@@ -44,7 +44,7 @@ class SegmentCache:
             return None
         path = self._path(segment)
         try:
-            if not path.exists() or path.stat().st_size != segment.size:
+            if not (path.exists() and path.stat().st_size == segment.size and _index_of(path).exists()):
                 self._fill(store, segment, path)
             return SortedHashes(np.memmap(path, ON_DISK, "r"), np.memmap(_index_of(path), np.uint32, "r"))
         except ObjectMissing as missing:
@@ -59,8 +59,10 @@ class SegmentCache:
         try:
             store.download(segment.key, partial)
             make_index(np.memmap(partial, ON_DISK, "r")).tofile(_index_of(partial))
-            _index_of(partial).replace(_index_of(path))
-            partial.replace(path)  # last: where the hashes are, their index is
+            for written, name in ((_index_of(partial), _index_of(path)), (partial, path)):
+                with written.open("rb") as file:
+                    os.fsync(file.fileno())  # or a power cut could leave a file of the right length, full of zeros
+                written.replace(name)
         finally:
             partial.unlink(missing_ok=True)
             _index_of(partial).unlink(missing_ok=True)
