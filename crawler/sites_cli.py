@@ -81,7 +81,7 @@ def check_command(
     """
     settings = get_settings()
     file = _find(name, settings)
-    telemetry.configure(settings.telemetry, stage="crawler")
+    _quiet(settings)
     if file.site.search and searched is None:
         searched = _watched_name(settings)
     from crawler.canary import send  # Scrapy takes half a second to load
@@ -101,6 +101,58 @@ def check_command(
             typer.echo(f"{file.path}: verified: {date.today()}")
     if report.verdict == "fail":
         raise typer.Exit(1)
+
+
+@app.command("new")
+def new_command(
+    url: Annotated[str, typer.Argument(help="The site's front page, or a channel that lists articles.")],
+    name: Annotated[str | None, typer.Option(help="The site's name; default: made from the host.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write the draft; - is standard output. Default: <name>.yaml.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Overwrite a file that exists.")] = False,
+    browser: Annotated[bool, typer.Option(help="Load pages in Chromium, as for a site that JavaScript makes.")] = False,
+    allow_private: Annotated[bool, typer.Option(help="The site may be at a private or loopback address.")] = False,
+    delay: Annotated[float, typer.Option(min=0, help="Seconds between two requests.")] = 1.0,
+) -> None:
+    """Draft a site's file: feeds, sitemaps, lists, pagination, article patterns, search and fields, each with its reason.
+
+    Asks the site some forty pages, obeying robots.txt. Nothing is stored but the draft.
+    """
+    settings = get_settings()
+    address = url if "://" in url else f"https://{url}"
+    _quiet(settings)
+    from crawler.draft.fields import site_name  # Scrapy takes half a second to load
+    from crawler.draft.survey import DraftError, survey
+    from crawler.draft.write import advice, write_draft
+
+    try:
+        Site(name=name or site_name(address), title="a", start_urls=(address,), articles=("http",))
+    except ValueError as problem:
+        if name and "name" in str(problem):
+            raise DraftError(f"{name!r} is no name", cure="take lower-case letters, digits, - and _") from None
+        raise DraftError(f"{url!r} is no address", cure="write it as https://www.example.cn/") from None
+    to_terminal = output == Path("-")
+    path = output if output and not to_terminal else Path(f"{name or site_name(address)}.yaml")
+    if path.exists() and not force and not to_terminal:
+        raise DraftError(f"{path} exists", cure="give another --output, or --force to overwrite it")
+    with telemetry.progress() as progress:
+        progress.add_task(f"surveying {address}", total=None)
+        found = survey(address, settings, browser=browser, allow_private=allow_private, delay=delay)
+    text = write_draft(found, name=name, allow_private=allow_private, path=path)
+    if to_terminal:
+        typer.echo(text, nl=False)
+    else:
+        path.write_text(text, encoding="utf-8")
+        typer.echo(f"{path} is written. Look at:")
+        for line in advice(found):
+            typer.echo(f"  - {line}")
+        typer.echo(f"then: yuqing sites check {path if '/' in str(path) else f'./{path}'}")
+
+
+def _quiet(settings: Settings) -> None:
+    """Logs of problems alone: what a crawl says of itself is no answer here."""
+    telemetry.configure(settings.telemetry.model_copy(update={"level": "warning"}), stage="crawler")
 
 
 def _find(name: str, settings: Settings) -> SiteFile:
