@@ -166,7 +166,8 @@ def _expression(columns: Sequence[tuple[Atom, ...]], number: int, any_word: bool
     column = columns[number]
     texts = {atom.text for atom in column}
     shortest, longest = min(map(len, texts)), max(map(len, texts))
-    match column[0].kind:
+    kind = "mixed" if any(atom.kind == "mixed" for atom in column) else column[0].kind
+    match kind:
         case "text":
             return _literal(column[0].text)
         case "word":
@@ -196,7 +197,7 @@ def _choice(texts: Iterable[str]) -> str:
 
 
 def kinds(url: str) -> tuple[str, ...]:
-    """The kinds of an address's atoms, with whole segments of one word not told apart: channels look alike."""
+    """The kinds of an address's atoms; whole segments of one word are not told apart, since channels look alike."""
     found = atoms(url)
     result = []
     for number, atom in enumerate(found):
@@ -205,7 +206,12 @@ def kinds(url: str) -> tuple[str, ...]:
             and found[number - 1].text == "/"
             and (number + 1 == len(found) or found[number + 1].text == "/")
         )
-        result.append("channel" if alone else "".join(atom.key))
+        if alone:
+            result.append("channel")
+        elif atom.kind == "hex":
+            result.append("mixed")  # letters and digits may happen to be hexadecimal ones
+        else:
+            result.append("".join(atom.key))
     return tuple(result)
 
 

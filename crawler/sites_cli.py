@@ -105,7 +105,7 @@ def check_command(
 
 @app.command("new")
 def new_command(
-    url: Annotated[str, typer.Argument(help="The site's front page, or a channel that lists articles.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The site's front page, or a channel that lists articles.")],
     name: Annotated[str | None, typer.Option(help="The site's name; default: made from the host.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="Where to write the draft; - is standard output. Default: <name>.yaml.")
@@ -119,9 +119,7 @@ def new_command(
 
     Asks the site some forty pages, obeying robots.txt. Nothing is stored but the draft.
     """
-    settings = get_settings()
     address = url if "://" in url else f"https://{url}"
-    _quiet(settings)
     from crawler.draft.fields import site_name  # Scrapy takes half a second to load
     from crawler.draft.survey import DraftError, survey
     from crawler.draft.write import advice, write_draft
@@ -136,6 +134,10 @@ def new_command(
     path = output if output and not to_terminal else Path(f"{name or site_name(address)}.yaml")
     if path.exists() and not force and not to_terminal:
         raise DraftError(f"{path} exists", cure="give another --output, or --force to overwrite it")
+    if not path.parent.is_dir():
+        raise DraftError(f"the folder {path.parent} does not exist", cure="make it, or give another --output")
+    settings = get_settings()
+    _quiet(settings)
     with telemetry.progress() as progress:
         progress.add_task(f"surveying {address}", total=None)
         found = survey(address, settings, browser=browser, allow_private=allow_private, delay=delay)

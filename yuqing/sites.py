@@ -22,7 +22,7 @@ NAME_PLACEHOLDER = "{name}"
 
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(each.isspace() for each in value):
         raise ValueError("not a complete http(s) address; write it as https://www.example.cn/path")
     return value
 

@@ -85,7 +85,7 @@ def _good(name: str, selector: str, page: Page) -> bool:
     if value is None:
         return False
     if name == "title":
-        return str(value)[:6] in page.title
+        return page.title.startswith(str(value)[:6])  # the headline comes first, and the site's name last
     return name != "author" or len(value) <= _LONGEST_AUTHOR
 
 

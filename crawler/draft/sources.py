@@ -24,6 +24,7 @@ _NO_CHANNEL = re.compile(
     r"微博|微信|公众号|更多|收藏|直播|专题|搜索|行情|数据|会员|商城|论坛|博客|上一页|下一页|末页|尾页",
     re.IGNORECASE,
 )
+_NO_CHANNEL_PATH = re.compile(r"/(?:tags?|authors?|users?|search|login|help|about)(?:[/_.-]|$)")
 _NEXT = re.compile(
     r"\s*(?:下一页|下页|后一页|下一頁|查看更多|加载更多|更多|下一页\s*[>»›]+|next(?: page)?|[>»›]+)\s*[>»›]*\s*",
     re.IGNORECASE,
@@ -84,6 +85,7 @@ def channel_candidates(page: Page, articles: set[str]) -> list[Link]:
         if link.url not in articles
         and _CHANNEL.fullmatch(link.text)
         and not _NO_CHANNEL.search(link.text)
+        and not _NO_CHANNEL_PATH.search(urlsplit(link.url).path)
         and urlsplit(link.url).path.strip("/")
         and not urlsplit(link.url).query
         and link.url.rstrip("/") != page.url.rstrip("/")
