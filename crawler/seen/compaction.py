@@ -12,7 +12,7 @@ from time import time
 import numpy as np
 from numpy.typing import NDArray
 
-from crawler.seen.hashes import settled_at, sort_and_unite, unite_settlements, without
+from crawler.seen.hashes import not_among, settled_at, sort_and_unite, unite_settlements
 from crawler.seen.loading import repair
 from crawler.seen.segments import (
     NO_ULID,
@@ -77,8 +77,10 @@ def _merge(store: ObjectStore, site: Site, ripe: Sequence[Segment]) -> list[int]
     """Write what is merged; the sizes of the objects in bytes."""
     # First settled before the horizon: never asked for again. Without a policy that is everything.
     horizon = time() - site.revisit.until_days * 86_400 if site.revisit else float("inf")
-    timed = [segment for segment in ripe if segment.kind == "batch" and segment.seconds >= horizon]
-    finished = [segment for segment in ripe if segment not in timed and segment.kind != "revisit"]
+    batches = [segment for segment in ripe if segment.kind == "batch"]
+    timed = [segment for segment in batches if segment.seconds >= horizon]
+    finished = [segment for segment in batches if segment.seconds < horizon]
+    finished += [segment for segment in ripe if segment.kind in ("imported", "merged")]
     parts = read_settlements(store, [segment for segment in ripe if segment.kind == "revisit"])
     for segment, hashes in zip(timed, read(store, timed)[1], strict=True):
         parts.append(settled_at(hashes, segment.seconds))
@@ -88,7 +90,7 @@ def _merge(store: ObjectStore, site: Site, ripe: Sequence[Segment]) -> list[int]
     array[len(array) - len(leaving) :] = leaving
     array = sort_and_unite(array)
     staying = settlements[settlements["first"] >= horizon]
-    staying = staying[without(staying["hash"], array)]
+    staying = staying[not_among(staying["hash"], array)]
 
     through = max((segment.newest for segment in ripe if segment.kind != "imported"), default=NO_ULID)
     name = {

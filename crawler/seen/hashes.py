@@ -87,7 +87,7 @@ def sort_and_unite(hashes: Hashes) -> Hashes:
     return hashes[:kept]
 
 
-def without(hashes: Hashes, known: Hashes) -> NDArray[np.bool_]:
+def not_among(hashes: Hashes, known: Hashes) -> NDArray[np.bool_]:
     """Which of the hashes are not among the known ones, which are in ascending order: a mask."""
     if not len(known):
         return np.ones(len(hashes), dtype=np.bool_)

@@ -12,7 +12,7 @@ import numpy as np
 
 from crawler.canonical import site_address, url_hash
 from crawler.seen.cache import SegmentCache
-from crawler.seen.hashes import Hashes, Settlements, SortedHashes, pack, settled_at, unite_settlements, without
+from crawler.seen.hashes import Hashes, Settlements, SortedHashes, not_among, pack, settled_at, unite_settlements
 from crawler.seen.segments import (
     NO_ULID,
     Segment,
@@ -56,7 +56,7 @@ def _read(store: ObjectStore, site: Site, segments: Sequence[Segment], cache: Se
         due = _due(unite_settlements([*revisit, *batches]), site.revisit)
         finished = [hashes for segment, hashes in known if segment.kind != "batch"]
         for earlier in (*(found.hashes for found in mapped.values()), *finished):
-            due = due[without(due, earlier)]
+            due = due[not_among(due, earlier)]
     first = len(parts[0]) if parts else 0
     rest = array[first:]
     if revisit:

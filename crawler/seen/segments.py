@@ -34,7 +34,7 @@ T = TypeVar("T")
 NO_ULID = "0" * 26
 """Before all batches."""
 _TRIES = 5  # a compaction deletes what it has merged once, so one more listing is nearly always enough
-_READERS = 16  # S3's latency dominates small segments; more readers do not help one core
+_READERS = 8  # S3's latency dominates small segments; four sites are loaded at a time, and 32 connections are kept
 _PART = 2**24  # bytes of a large segment that one request reads
 _ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 _NAME = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from crawler.seen.hashes import Hashes, SortedHashes, without
+from crawler.seen.hashes import Hashes, SortedHashes, not_among
 
 
 class SeenUrls:
@@ -36,7 +36,7 @@ class SeenUrls:
     def unseen(self, hashes: Hashes) -> Hashes:
         """Those of the hashes that earlier runs have not settled."""
         for array in self._stored:
-            hashes = hashes[without(hashes, array.hashes)]
+            hashes = hashes[not_among(hashes, array.hashes)]
         return hashes
 
     def is_due(self, hash_: int) -> bool:

@@ -9,12 +9,12 @@ from crawler.seen.hashes import (
     SETTLEMENT,
     SortedHashes,
     make_index,
+    not_among,
     pack,
     settled_at,
     sort_and_unite,
     unite_settlements,
     unpack,
-    without,
 )
 
 TOP = 2**64 - 1
@@ -38,7 +38,7 @@ def test_contains_what_was_packed_and_nothing_else(stored: set[int], others: set
     found = SortedHashes(hashes)
     assert {hash_ for hash_ in stored | others if hash_ in found} == stored
     probes = np.array(sorted(others), dtype=np.uint64)
-    assert set(probes[without(probes, hashes)].tolist()) == others - stored
+    assert set(probes[not_among(probes, hashes)].tolist()) == others - stored
 
 
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 127, 128, 5000, 100_000])
