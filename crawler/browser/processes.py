@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 
 # The parent of the driver is this process, the parent of Chromium is the driver. One that died before the kernel was told
-# to watch it has left us with another parent: then the program does not start at all.
+# to watch it has left us with another parent: then the program does not start at all. `nice`: where cores are few, the
+# event loop, which serves the browsers too, comes first.
 _DYING_WITH_PARENT = """#!/bin/sh
 parent="${{BROWSER_DRIVER_PID:-{crawler}}}"
+[ -n "$BROWSER_DRIVER_PID" ] && nice=0 || nice=5
 export BROWSER_DRIVER_PID=$$
-exec setpriv --pdeathsig KILL /bin/sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$parent" "{program}" "$@"
+exec nice -n "$nice" setpriv --pdeathsig KILL /bin/sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$parent" "{program}" "$@"
 """
 
 
