@@ -13,7 +13,8 @@ _DYING_WITH_PARENT = """#!/bin/sh
 parent="${{BROWSER_DRIVER_PID:-{crawler}}}"
 [ -n "$BROWSER_DRIVER_PID" ] && nice=0 || nice=5
 export BROWSER_DRIVER_PID=$$
-exec nice -n "$nice" setpriv --pdeathsig KILL /bin/sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$parent" "{program}" "$@"
+exec nice -n "$nice" setpriv --pdeathsig KILL \\
+    /bin/sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$parent" "{program}" "$@"
 """
 
 

@@ -85,6 +85,9 @@ def test_status_redirects_and_pages_that_never_finish(crawl: Crawl, web: WebServ
     (error,) = totals["sites"][0]["errors"]
     assert error["url"].endswith("/a/never")
     assert "did not appear" in error["reason"]
+    key = error["reason"].partition("(screenshot: ")[2].rstrip(")")
+    assert key.startswith("reports/screenshots/local/")
+    assert crawl.store.get(key).startswith(b"\x89PNG")
     assert web.asked["/a/never"] == 2  # tried again, and by the next run too
 
 
