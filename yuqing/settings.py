@@ -121,6 +121,7 @@ class CrawlerSettings(Section):
     page_bytes: int = Field(16 * 2**20, ge=1, description="larger pages are refused")
     media_bytes: int = Field(512 * 2**20, ge=1, description="larger recordings are refused")
     media_seconds: float = Field(14_400, gt=0, description="longer recordings are refused")
+    media_wait_s: float = Field(30, ge=0, description="that a page waits for its recordings; then it goes on without")
     media_timeout_s: float = Field(600, gt=0, description="a whole recording")
     browsers: int = Field(2, ge=1, description="Chromium instances; 2 on 2 cores load 5.2 pages/s, 1 loads 3.1")
     browser_page_timeout_s: float = Field(30, gt=0, description="until the page's document is there")

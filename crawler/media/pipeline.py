@@ -1,76 +1,98 @@
-"""Recordings that a page names: fetched within limits, told by their content, stored once under their sha256."""
+"""Recordings that a page names: fetched before the page goes on to its batch, or written with its record again later."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
-import hashlib
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from scrapy import Request
+from scrapy import signals
 from scrapy.crawler import Crawler
-from scrapy.http.request import NO_CALLBACK
+from scrapy.exceptions import DontCloseSpider
 
 from crawler.canonical import url_hash
-from crawler.media.content import SNIFF_BYTES, MediaType, NoRecording, is_playlist, sniff
-from crawler.media.join import measure
-from crawler.media.segments import Limits, fetch_playlist
-from crawler.media.transfer import Transfer, TransferRefused
-from crawler.middlewares.robots import ForbiddenByRobots
+from crawler.media.fetch import Fetched, Recordings
 from crawler.retries import Failure, Tried
-from crawler.site_crawler import MEDIA, FetchedPage, LateRecordings, SiteCrawler, of
+from crawler.site_crawler import FetchedPage, LateRecordings, SiteCrawler, of
 from yuqing.contracts import MediaReference, RawDocument, read_raw_document
 from yuqing.errors import ContractError, YuqingError
 from yuqing.objects import ObjectMissing
 
-_GONE = frozenset({404, 410})
-_FURTHER_TRIES = 5  # of one body; each goes on where the last one broke
-_AT_ONCE = 8  # recordings on their way, each with a file of its own
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A recording, or why there is none; `again`: a later run may have more luck."""
-
-    reference: MediaReference
-    again: bool = False
+_ON_ITS_WAY = "it takes long to fetch; the page's record comes again when it is there"
 
 
 class MediaPipeline:
-    """Fetches a page's recordings before the page goes on to its batch; each address once a run.
+    """Adds the recordings to the pages' records.
 
-    A recording that cannot be had is named in the page's record with the reason, and never holds the page up. A later
-    run tries again, and then writes the page's record once more.
+    A page waits for its recordings for crawler.media_wait_s; then it goes on without those that are still on their way,
+    and its record is written once more when they are there. A recording that cannot be had is named in the record with
+    the reason; a later run tries again, and then writes the record once more, too.
     """
 
     def __init__(self, crawler: SiteCrawler) -> None:
         self.crawler = crawler
-        self._fetches: dict[str, asyncio.Task[Fetched]] = {}
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self.recordings = Recordings(crawler)
+        self._following: set[asyncio.Task[None]] = set()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Scrapy's way in."""
-        return cls(of(crawler))
+        pipeline = cls(of(crawler))
+        crawler.signals.connect(pipeline.idle, signals.spider_idle)
+        return pipeline
 
     async def process_item(self, item: FetchedPage | LateRecordings) -> FetchedPage | LateRecordings:
         """Add `media` to the page's record; or fetch what an earlier run could not."""
-        if isinstance(item, LateRecordings):
-            await self._late(item.failures)
-        elif item.media_urls:
-            fetched = await self._all(item.media_urls, item.record["url"])
-            item.record["media"] = [one.reference.model_dump() for one in fetched]
-            item.recordings = [_tried(item.record["canonical_url"], one) for one in fetched]
+        try:
+            if isinstance(item, LateRecordings):
+                await self._late(item.failures)
+            elif item.media_urls:
+                await self._add(item)
+        except YuqingError as problem:
+            self.crawler.give_up(problem)  # the page must not be settled without its recording
+            raise
         return item
+
+    def idle(self) -> None:
+        """The run is not at its end while recordings are on their way. Raises DontCloseSpider."""
+        if self._following:
+            raise DontCloseSpider
+
+    async def close_spider(self) -> None:
+        """What is still on its way when the run is stopped is left to the next one."""
+        self.recordings.cancel()
+        for task in self._following:
+            task.cancel()
+
+    async def _add(self, item: FetchedPage) -> None:
+        page = item.record["url"]
+        tasks = {url: self.recordings.fetch(url, page) for url in item.media_urls}
+        _, late = await asyncio.wait(tasks.values(), timeout=self.crawler.options.media_wait_s)
+        fetched = [_result(url, task) for url, task in tasks.items()]
+        item.record["media"], item.recordings = _media(item.record["canonical_url"], fetched)
+        if late:
+            task = asyncio.create_task(self._follow(dict(item.record), tasks))
+            self._following.add(task)
+            task.add_done_callback(self._following.discard)
+
+    async def _follow(self, record: dict[str, Any], tasks: dict[str, asyncio.Task[Fetched]]) -> None:
+        """Write the page's record again when the last of its recordings is there, or cannot be had."""
+        await asyncio.wait(tasks.values())
+        try:
+            fetched = [task.result() for task in tasks.values()]
+        except YuqingError as problem:
+            self.crawler.give_up(problem)
+            return
+        canonical = record["canonical_url"]
+        record["media"], recordings = _media(canonical, fetched)
+        self.crawler.batches.add(record, {url_hash(canonical)}, recordings=recordings, known=True)
 
     async def _late(self, failures: Sequence[Failure]) -> None:
         """Recordings of one page: its record is written again when one of them is there now."""
         retries, batches = self.crawler.retries, self.crawler.batches
-        fetched = await self._all([failure.url for failure in failures], failures[0].page or "")
+        page = failures[0].page or ""
+        fetched = await asyncio.gather(*(self.recordings.fetch(failure.url, page) for failure in failures))
         lacking = set()
         for failure, one in zip(failures, fetched, strict=True):
             if one.reference.error and one.again:
@@ -107,91 +129,12 @@ class MediaPipeline:
                 return document
         return None
 
-    async def _all(self, urls: Sequence[str], page: str) -> list[Fetched]:
-        for url in urls:
-            if url not in self._fetches:
-                self._fetches[url] = asyncio.create_task(self._fetch(url, page))
-        return await asyncio.gather(*(self._fetches[url] for url in urls))
 
-    async def _fetch(self, url: str, page: str) -> Fetched:
-        async with self._gate:
-            with tempfile.TemporaryDirectory(prefix="yuqing-media-") as folder:
-                try:
-                    reference = await self._store(url, page, Path(folder))
-                except YuqingError as problem:
-                    self.crawler.give_up(problem)  # the page must not be settled without its recording
-                    raise
-                except Exception as problem:  # noqa: BLE001 — whatever the web does to us is a reason, not a crash
-                    reason = str(problem) or type(problem).__name__
-                    self.crawler.report.media_failed += 1
-                    self.crawler.report.error(url, f"recording: {reason}")
-                    return Fetched(MediaReference(url=url, error=reason), again=not _is_final(problem))
-        self.crawler.report.media += 1
-        return Fetched(reference)
-
-    async def _store(self, url: str, page: str, folder: Path) -> MediaReference:
-        options = self.crawler.options
-        path = folder / "recording"
-
-        async def get(address: str, transfer: Transfer) -> Transfer:
-            return await self._get(address, page, transfer)
-
-        transfer = await get(url, Transfer(path, options.media_bytes, options.media_timeout_s))
-        sha256 = transfer.sha256
-        if is_playlist(transfer.head):
-            limits = Limits(
-                options.media_bytes, options.media_seconds, options.media_timeout_s, self.crawler.site.delay
-            )
-            path = await fetch_playlist(get, transfer.url or url, path, folder, limits)
-            sha256 = await asyncio.to_thread(_sha256, path)
-        kind = await asyncio.to_thread(_sniff, path)
-        measured = await measure(path)
-        if not measured.sound:
-            raise NoRecording("it has no sound", final=True)
-        if measured.seconds and measured.seconds > options.media_seconds:
-            raise NoRecording(
-                f"{measured.seconds:.0f} s long, more than {options.media_seconds:g} (crawler.media_seconds)",
-                final=True,
-            )
-        key = f"media/{sha256[:2]}/{sha256}.{kind.extension}"
-        store = self.crawler.store
-        if not await asyncio.to_thread(store.exists, key):
-            await asyncio.to_thread(store.put_file, key, path, content_type=kind.content_type)
-        return MediaReference(
-            url=url, sha256=sha256, s3_key=key, content_type=kind.content_type, bytes=path.stat().st_size
-        )
-
-    async def _get(self, url: str, page: str, transfer: Transfer) -> Transfer:
-        """Fetch through the crawler's middlewares: the guard, robots.txt, delays, retries, proxies."""
-        request = Request(
-            url,
-            headers={"Referer": page, "Accept": "*/*", "Accept-Encoding": "identity"},
-            meta={"role": MEDIA, "to_file": transfer, "max_retry_times": _FURTHER_TRIES},
-            callback=NO_CALLBACK,
-            dont_filter=True,
-        )
-        response = await self.crawler.engine.download_async(request)
-        if response.status != 200:
-            raise NoRecording(f"HTTP {response.status}", final=response.status in _GONE)
-        transfer.url = response.url
-        return transfer
+def _result(url: str, task: asyncio.Task[Fetched]) -> Fetched:
+    return task.result() if task.done() else Fetched(MediaReference(url=url, error=_ON_ITS_WAY), again=True)
 
 
-def _tried(page: str, fetched: Fetched) -> Tried:
-    return Tried(page, fetched.reference.url, fetched.reference.error if fetched.again else None)
-
-
-def _is_final(problem: Exception) -> bool:
-    if isinstance(problem, (NoRecording, TransferRefused)):
-        return problem.final
-    return isinstance(problem, ForbiddenByRobots)
-
-
-def _sniff(path: Path) -> MediaType:
-    with path.open("rb") as body:
-        return sniff(body.read(SNIFF_BYTES))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as body:
-        return hashlib.file_digest(body, "sha256").hexdigest()
+def _media(page: str, fetched: Sequence[Fetched]) -> tuple[list[dict[str, Any]], list[Tried]]:
+    """The record's `media`, and which of them later runs are to try again."""
+    tried = [Tried(page, one.reference.url, one.reference.error if one.again else None) for one in fetched]
+    return [one.reference.model_dump() for one in fetched], tried

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,24 @@ def test_late_recordings_of_a_batch_that_has_gone(crawl: Crawl, web: WebServer) 
     assert crawl.run()["crawled"] == 0
     assert crawl.documents() == []
     assert list(crawl.store.list("retries/")) == []
+
+
+def test_a_page_does_not_wait_for_ever(crawl: Crawl, web: WebServer) -> None:
+    def late() -> Answer:
+        time.sleep(3)
+        return Answer(SOUND)
+
+    web.answers["/slow.mp3"] = late
+    web.answers["/one.mp3"] = Answer(SOUND)
+    web.article("/a/1", text='<audio src="/one.mp3"></audio><audio src="/slow.mp3"></audio>')
+    web.hub(["/a/1"])
+    crawl.define(web.site())
+    totals = crawl.run(media_wait_s="1", batch_seconds="0.2")
+    assert (totals["crawled"], totals["media"]) == (1, 2)
+    first, second = crawl.documents()
+    assert "comes again" in (first.media[1].error or "")
+    assert [reference.error for reference in second.media] == [None, None]
+    assert second.model_copy(update={"media": first.media}) == first
+    assert list(crawl.store.list("retries/")) == []
+    assert crawl.run()["crawled"] == 0
+    assert web.asked["/slow.mp3"] == 1

@@ -1,0 +1,134 @@
+"""One recording from its address to the object store: fetched within limits, told by its content, stored once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from scrapy import Request
+from scrapy.http.request import NO_CALLBACK
+
+from crawler.media.content import SNIFF_BYTES, MediaType, NoRecording, is_playlist, sniff
+from crawler.media.join import measure
+from crawler.media.segments import Limits, fetch_playlist
+from crawler.media.transfer import Transfer, TransferRefused
+from crawler.middlewares.robots import ForbiddenByRobots
+from crawler.site_crawler import MEDIA, SiteCrawler
+from yuqing.contracts import MediaReference
+from yuqing.errors import YuqingError
+
+_GONE = frozenset({404, 410})
+_FURTHER_TRIES = 5  # of one body; each goes on where the last one broke
+_AT_ONCE = 8  # recordings on their way, each with a file of its own
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A recording, or why there is none; `again`: a later run may have more luck."""
+
+    reference: MediaReference
+    again: bool = False
+
+
+class Recordings:
+    """The recordings of one run, each address fetched once, however many pages name it."""
+
+    def __init__(self, crawler: SiteCrawler) -> None:
+        self.crawler = crawler
+        self._fetches: dict[str, asyncio.Task[Fetched]] = {}
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+
+    def fetch(self, url: str, page: str) -> asyncio.Task[Fetched]:
+        """Begin to fetch a recording that a page names, unless that was done before.
+
+        The task raises YuqingError when S3 is away, which ends the crawl, and nothing else.
+        """
+        if url not in self._fetches:
+            self._fetches[url] = asyncio.create_task(self._fetch(url, page))
+        return self._fetches[url]
+
+    def cancel(self) -> None:
+        """Give up what is on its way."""
+        for task in self._fetches.values():
+            task.cancel()
+
+    async def _fetch(self, url: str, page: str) -> Fetched:
+        async with self._gate:
+            with tempfile.TemporaryDirectory(prefix="yuqing-media-") as folder:
+                try:
+                    reference = await self._store(url, page, Path(folder))
+                except YuqingError:
+                    raise
+                except Exception as problem:  # noqa: BLE001 — whatever the web does to us is a reason, not a crash
+                    reason = str(problem) or type(problem).__name__
+                    self.crawler.report.media_failed += 1
+                    self.crawler.report.error(url, f"recording: {reason}")
+                    return Fetched(MediaReference(url=url, error=reason), again=not _is_final(problem))
+        self.crawler.report.media += 1
+        return Fetched(reference)
+
+    async def _store(self, url: str, page: str, folder: Path) -> MediaReference:
+        options = self.crawler.options
+        path = folder / "recording"
+
+        async def get(address: str, transfer: Transfer) -> Transfer:
+            return await self._get(address, page, transfer)
+
+        transfer = await get(url, Transfer(path, options.media_bytes, options.media_timeout_s))
+        sha256 = transfer.sha256
+        if is_playlist(transfer.head):
+            limits = Limits(
+                options.media_bytes, options.media_seconds, options.media_timeout_s, self.crawler.site.delay
+            )
+            path = await fetch_playlist(get, transfer.url or url, path, folder, limits)
+            sha256 = await asyncio.to_thread(_sha256, path)
+        kind = await asyncio.to_thread(_sniff, path)
+        measured = await measure(path)
+        if not measured.sound:
+            raise NoRecording("it has no sound", final=True)
+        if measured.seconds and measured.seconds > options.media_seconds:
+            raise NoRecording(
+                f"{measured.seconds:.0f} s long, more than {options.media_seconds:g} (crawler.media_seconds)",
+                final=True,
+            )
+        key = f"media/{sha256[:2]}/{sha256}.{kind.extension}"
+        store = self.crawler.store
+        if not await asyncio.to_thread(store.exists, key):
+            await asyncio.to_thread(store.put_file, key, path, content_type=kind.content_type)
+        return MediaReference(
+            url=url, sha256=sha256, s3_key=key, content_type=kind.content_type, bytes=path.stat().st_size
+        )
+
+    async def _get(self, url: str, page: str, transfer: Transfer) -> Transfer:
+        """Fetch through the crawler's middlewares: the guard, robots.txt, delays, retries, proxies."""
+        request = Request(
+            url,
+            headers={"Referer": page, "Accept": "*/*", "Accept-Encoding": "identity"},
+            meta={"role": MEDIA, "to_file": transfer, "max_retry_times": _FURTHER_TRIES},
+            callback=NO_CALLBACK,
+            dont_filter=True,
+        )
+        response = await self.crawler.engine.download_async(request)
+        if response.status != 200:
+            raise NoRecording(f"HTTP {response.status}", final=response.status in _GONE)
+        transfer.url = response.url
+        return transfer
+
+
+def _is_final(problem: Exception) -> bool:
+    if isinstance(problem, (NoRecording, TransferRefused)):
+        return problem.final
+    return isinstance(problem, ForbiddenByRobots)
+
+
+def _sniff(path: Path) -> MediaType:
+    with path.open("rb") as body:
+        return sniff(body.read(SNIFF_BYTES))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as body:
+        return hashlib.file_digest(body, "sha256").hexdigest()
