@@ -59,13 +59,20 @@ def draft(document: RawDocument) -> Draft:
             hint_published_at=document.published_at,
             fetched_at=document.fetched_at,
         )
-        # A feed's entry is the text itself, without a page around it.
-        text = extract.tidy(page.blocks) if document.kind == "feed_entry" else extract.main_text(page, body)
+        text = _text(document, page, body)
     except ValueError as error:
         raise Unusable(str(error)) from None
     title = one_line(found.title)
     text = without_title(normalise(text).text, title)
     return Draft(document.model_copy(update={"body": ""}), title, text, found)
+
+
+def _text(document: RawDocument, page: extract.Page, body: str) -> str:
+    if document.kind == "feed_entry":  # the text itself, without a page around it
+        return extract.tidy(page.blocks)
+    # A redesign outdates a selector; then the page is judged as any other.
+    selected = extract.selected_text(page, document.text_selector) if document.text_selector else ""
+    return selected or extract.main_text(page, body)
 
 
 def _from_transcript(document: RawDocument) -> Draft:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import lxml.html
+from cssselect import HTMLTranslator, SelectorError
 from lxml.html import HtmlElement
 
 from cleaning.boilerplate import ends_article, is_boilerplate, without_editor
@@ -280,6 +281,16 @@ def _by_trafilatura(html: str) -> str:
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     text = trafilatura.extract(html, include_comments=False, include_tables=True, favor_recall=True, deduplicate=False)
     return tidy([Paragraph(line, 0) for line in (text or "").splitlines() if line.strip()])
+
+
+def selected_text(page: Page, selector: str) -> str:
+    """The text of the elements that a site's file names (CSS, or XPath that begins with /); empty when there are none."""
+    try:
+        nodes = page.tree.xpath(selector if selector.startswith("/") else HTMLTranslator().css_to_xpath(selector))
+    except (lxml.etree.XPathError, SelectorError):
+        return ""
+    elements = [node for node in nodes if isinstance(node, HtmlElement)] if isinstance(nodes, list) else []
+    return tidy([block for element in elements for block in walk(element).blocks])
 
 
 def main_text(page: Page, html: str) -> str:

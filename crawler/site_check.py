@@ -28,6 +28,7 @@ _SHORT_CHARACTERS = 100  # of text outside links: below it a page is a caption, 
 _LOST_SHARE = 0.001  # replacement characters; a page read in a wrong charset has dozens in a hundred
 _FEW_MATCHES = 0.2  # share of the links of a `links` selector below which it takes in more than the list
 _SILENT = "//script | //style | //noscript | //template | //a | //select | //option | //button"
+_SHOWN = 80  # characters of a finding
 _NOTHING = Entry("")  # a listing that says nothing of its article
 
 
@@ -335,11 +336,15 @@ def _fields(site: Site, visits: Sequence[ArticleVisit]) -> Iterator[Finding]:
         if not selector or not bodies:
             continue
         only = FieldSelectors.model_validate({name: selector})
-        values = [hints(body, _NOTHING, only)[name] for body in bodies]
+        # The text stays where it is: the cleaning applies its selector to the page.
+        values = [
+            (find_value(body, selector) or None) if name == "text" else hints(body, _NOTHING, only)[name]
+            for body in bodies
+        ]
         found = sum(value is not None for value in values)
         rule, share = f"fields.{name}", f"found in {found} of {len(bodies)} articles"
         if found == len(bodies):
-            yield Finding(rule, "ok", f"{share}: {values[0]}")
+            yield Finding(rule, "ok", f"{share}: {' '.join(str(values[0]).split())[:_SHOWN]}")
             continue
         raw = find_value(bodies[values.index(None)], selector)
         reason = f"{share}; {selector} finds {raw!r}, which is no time" if raw else f"{share} by {selector}"

@@ -64,6 +64,8 @@ class RawDocument(Record):
     title: str | None = None
     author: str | None = None
     published_at: Time | None = None
+    text_selector: str | None = None
+    """CSS or XPath (begins with /) of the elements of `body` with the main text, where the site's file has one."""
     media: tuple[MediaReference, ...] = ()
     segments: tuple[Segment, ...] = ()
     parent_url: str | None = None

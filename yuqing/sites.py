@@ -68,6 +68,12 @@ def _selector(value: str) -> str:
     return value
 
 
+def _markup_selector(value: str) -> str:
+    if value.startswith(JSON_PREFIX):
+        raise ValueError("a text is selected from markup; give a CSS selector or an XPath that begins with /")
+    return _selector(value)
+
+
 def _cron(value: str) -> str:
     if len(value.split()) != 5 or not croniter.is_valid(value):
         raise ValueError("not a cron schedule of five fields, such as */10 * * * *")
@@ -89,6 +95,7 @@ AddressPattern = Annotated[str, AfterValidator(_address_pattern)]
 Charset = Annotated[str, AfterValidator(_charset)]
 JsonPath = Annotated[str, AfterValidator(_json_path)]
 Selector = Annotated[str, AfterValidator(_selector)]
+MarkupSelector = Annotated[str, AfterValidator(_markup_selector)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 
@@ -191,6 +198,8 @@ class FieldSelectors(_Rules):
     title: Selector | None = None
     author: Selector | None = None
     published_at: Selector | None = None
+    text: MarkupSelector | None = None
+    """The elements with the main text, CSS or XPath; for sites where the cleaning takes too much or too little."""
 
 
 class Rewrite(_Rules):

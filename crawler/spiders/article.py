@@ -68,6 +68,7 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
         "encoding": encoding,
         "body": text,
         **hints(text, entry, site.fields),
+        "text_selector": site.fields.text,
         "parent_url": request.meta.get("parent"),
         "depth": request.meta.get("depth", 0),
         "run_id": crawler.report.run_id,

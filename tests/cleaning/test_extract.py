@@ -35,6 +35,22 @@ def test_prose_is_found_among_links(html: str) -> None:
     assert main_text(html) == TEXT
 
 
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("#lead, .text", "导语在这里。\n正文在这里。"),
+        ("//div[@class='text']", "正文在这里。"),
+        (".missing", ""),
+        ("//div[", ""),
+        ("div..", ""),
+        ("//div/@class", ""),
+    ],
+)
+def test_a_sites_file_may_say_where_the_text_is(selector: str, expected: str) -> None:
+    page = extract.read("<div id='lead'>导语在这里。</div><div>别的。</div><div class='text'><p>正文在这里。</p></div>")
+    assert extract.selected_text(page, selector) == expected
+
+
 @pytest.mark.parametrize("below", [True, False])
 def test_of_a_thread_the_opening_post_is_kept(below: bool) -> None:
     def post(number: int, text: str) -> str:

@@ -64,6 +64,16 @@ def test_what_a_site_repeats_is_dropped() -> None:
     assert notice in alone["text"]
 
 
+def test_a_sites_selector_decides_while_it_finds_something() -> None:
+    body = page("标题", article_text(1)).replace(
+        "<h1>", f"<div id='text'>{article_text(2).replace(chr(10), '<br>')}</div><h1>"
+    )
+    (chosen,) = cleaned([raw(1, body, text_selector="#text")])
+    assert chosen["text"] == article_text(2)
+    (outdated,) = cleaned([raw(1, page("标题", article_text(1)), text_selector="#text")])
+    assert outdated["text"] == article_text(1)
+
+
 def test_a_transcript_keeps_its_times() -> None:
     segments = [
         {"start": 0.0, "end": 2.5, "text": " 各位觀眾晚上好， "},
