@@ -20,6 +20,7 @@ from crawler.browser import BrowserPool, check_browser
 from crawler.canonical import site_address, url_hash
 from crawler.environment import with_environment
 from crawler.history import conclude
+from crawler.media.folders import remove_abandoned
 from crawler.report import CrawlReport
 from crawler.retries import Retries
 from crawler.seen import SeenUrls, load
@@ -60,6 +61,7 @@ def crawl(
     sites = [with_environment(site) for site in sites]
     if any(site.browser for site in sites):
         check_browser(options)
+    remove_abandoned()
     seen = _load_seen(sites, store, settings)
     names = _names(store) if any(site.search for site in sites) else []
     return _Crawl(sites, store, settings, seen, names, max_pages, watch, spider, arguments or {}).run()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 
 from crawler.media.content import SNIFF_BYTES, MediaType, NoRecording, is_playlist, sniff
+from crawler.media.folders import temporary_folder
 from crawler.media.join import measure
 from crawler.media.segments import Limits, fetch_playlist
 from crawler.media.transfer import Transfer, TransferRefused
@@ -57,9 +57,9 @@ class Recordings:
 
     async def _fetch(self, url: str, page: str) -> Fetched:
         async with self._gate:
-            with tempfile.TemporaryDirectory(prefix="yuqing-media-") as folder:
+            with temporary_folder() as folder:
                 try:
-                    reference = await self._store(url, page, Path(folder))
+                    reference = await self._store(url, page, folder)
                 except YuqingError:
                     raise
                 except Exception as problem:  # noqa: BLE001 — whatever the web does to us is a reason, not a crash

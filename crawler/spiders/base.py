@@ -59,6 +59,9 @@ class SiteSpider(Spider):
         if retries.due() or retries.due_recordings():
             await self._quiet()
         for page in retries.due():
+            if not self.site.is_article(site_address(self.site, page.url)):
+                retries.drop(page)  # the site's patterns have changed since
+                continue
             request = self.request(
                 page.url, ARTICLE, self.parse_article, found_by=page.found_by, entry=page.entry or Entry(page.url)
             )

@@ -181,10 +181,15 @@ def test_failures_are_tried_again_and_the_gone_are_not(crawl: Crawl, web: WebSer
     assert {path for path in web.asked if path.startswith("/a/")} == {f"/a/{name}" for name in set(errors) - {"broken"}}
     (site,) = totals["sites"]
     assert {one["url"].rsplit("/", 1)[1] for one in site["given_up"]} == {"empty", "away", "loop", "cut"}
-    web.hub([f"/a/{name}" for name in names])
+    web.hub([f"/a/{name}" for name in (*names, "other")])
+    web.answers["/a/other"] = Answer(status=403)
     web.asked.clear()
     assert crawl.run()["crawled"] == 0
-    assert set(web.asked) == {"/", "/robots.txt"}
+    assert set(web.asked) == {"/", "/robots.txt", "/a/other"}
+    # What is no article any more is not asked for again.
+    crawl.define(web.site(exclude=[rf"{web.url}/a/other"]))
+    crawl.run()
+    assert web.asked["/a/other"] == 1
     assert [item.key for item in crawl.store.list("retries/")] == []
 
 
