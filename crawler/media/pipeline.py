@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -115,10 +116,10 @@ class MediaPipeline:
         batches.add(again.model_dump(), {url_hash(record.canonical_url)}, recordings=tried, known=True)
 
     def _record(self, failure: Failure) -> RawDocument | None:
-        """The record of the page that lacks the recording; None when its batch has gone or never came to be."""
+        """The record of the page that lacks the recording; None when its batch has gone, never came to be, or is damaged."""
         try:
             lines = gzip.decompress(self.crawler.store.get(failure.batch or "")).splitlines()
-        except ObjectMissing:
+        except (ObjectMissing, OSError, EOFError, zlib.error):
             return None
         for line in lines:
             try:

@@ -21,6 +21,7 @@ from crawler.media.transfer import Transfer
 
 _PLAYLIST_BYTES = 4 * 2**20
 _KEY_BYTES = 16
+_ENCRYPTED_BYTES = 64 * 2**20  # decrypted in memory; 10 s of video are 10 MB at most
 _CONTAINERS = {"ts": "mpegts", "aac": "aac", "mp3": "mp3"}  # by the extension of their kind; MP4 comes in fragments
 _AHEAD = 4  # segments asked for at a time; how many go out at once is the host's politeness
 
@@ -110,8 +111,7 @@ class _Fetch:
                         await self._append(await self._body(segment.init), segment.init_key, segment, parts[-1])
                 await self._append(path, segment.key, segment, parts[-1])
         finally:
-            for _, task in waiting:
-                task.cancel()
+            # Not cancelled: they are in the downloader's queues. They are few, and their limits hold.
             await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
         target = self._folder / "joined"
         assert self._kind is not None
@@ -182,6 +182,8 @@ def container(body: BinaryIO) -> str:
 def _append(path: Path, secret: tuple[bytes, bytes] | None, target: Path) -> str:
     """Move a body to the end of a file, decrypted with (key, iv); returns what it is."""
     if secret:
+        if path.stat().st_size > _ENCRYPTED_BYTES:
+            raise NoRecording(f"an encrypted segment of more than {_ENCRYPTED_BYTES} bytes", final=True)
         data = path.read_bytes()
         if data[4:8] != b"ftyp":  # some leave the initialisation section as it is
             path.write_bytes(decrypt(data, *secret))
