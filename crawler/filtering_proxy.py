@@ -29,6 +29,10 @@ _GONE = (OSError, EOFError, asyncio.LimitOverrunError, ValueError)  # ValueError
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+class UpstreamFailed(ConnectionError):
+    """The operator's proxy is away, opens no tunnel or wants other credentials; the site is not to blame."""
+
+
 @dataclass(frozen=True)
 class Route:
     """Where a browser's requests may go while it loads a page.
@@ -124,9 +128,24 @@ class FilteringProxy:
             else:
                 forth = _requests(head, reader, server[1], route)
             # Whichever side ends first ends the connection: browsers do not close one half only.
-            await _first_of(forth, _copy(server[0], writer))
+            await _first_of(forth, self._answers(host, route, server[0], writer))
         finally:
             server[1].close()
+
+    async def _answers(
+        self, host: str, route: Route | None, server: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """What the server says, to the browser; but for what the operator's proxy says on its own account."""
+        first = await server.read(_CHUNK_BYTES)
+        if route and route.upstream and first[8:13] == b" 407 ":
+            self.problems[host] = UpstreamFailed(
+                f"the proxy {urlsplit(route.upstream).hostname} wants other credentials"
+            )
+            await _answer(writer, "502 Bad Gateway")
+            return
+        writer.write(first)
+        await writer.drain()
+        await _copy(server, writer)
 
     async def _connect(self, route: Route, host: str, port: int, *, tunnel: bool) -> Streams:
         if route.upstream is None:
@@ -136,17 +155,20 @@ class FilteringProxy:
         await route.egress.check_target(host)
         proxy = urlsplit(route.upstream)
         context = ssl.create_default_context() if proxy.scheme == "https" else None
-        async with asyncio.timeout(route.connect_s):
-            default = 443 if context else 80
-            reader, writer = await asyncio.open_connection(proxy.hostname, proxy.port or default, ssl=context)
-            if tunnel:
-                name = f"[{host}]" if ":" in host else host
-                writer.write(f"CONNECT {name}:{port} HTTP/1.1\r\nHost: {name}:{port}\r\n".encode())
-                writer.write(_authorization(route) + b"\r\n")
-                status = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n", 1)[0].decode("latin-1")
-                if status.split(" ", 2)[1:2] != ["200"]:
-                    writer.close()
-                    raise ConnectionError(f"the proxy {proxy.hostname} answered {status!r}")
+        try:
+            async with asyncio.timeout(route.connect_s):
+                default = 443 if context else 80
+                reader, writer = await asyncio.open_connection(proxy.hostname, proxy.port or default, ssl=context)
+                if tunnel:
+                    name = f"[{host}]" if ":" in host else host
+                    writer.write(f"CONNECT {name}:{port} HTTP/1.1\r\nHost: {name}:{port}\r\n".encode())
+                    writer.write(_authorization(route) + b"\r\n")
+                    status = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n", 1)[0].decode("latin-1")
+                    if status.split(" ", 2)[1:2] != ["200"]:
+                        writer.close()
+                        raise ConnectionError(f"it answered {status!r}")
+        except (OSError, EOFError) as problem:
+            raise UpstreamFailed(f"the proxy {proxy.hostname}: {problem or type(problem).__name__}") from problem
         return reader, writer
 
 

@@ -1,7 +1,7 @@
 """Headless Chromiums for pages that are empty without JavaScript: the pool, one browser, what is done on a page."""
 
 from crawler.browser.chromium import BrowserMissing, check_browser
-from crawler.browser.page import BrowserCrashed, BrowserFailed, BrowserPage, PageLoad
+from crawler.browser.page import BrowserCrashed, BrowserFailed, BrowserPage, PageLoad, ProxyFailed
 from crawler.browser.pool import BrowserPool
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     "BrowserPage",
     "BrowserPool",
     "PageLoad",
+    "ProxyFailed",
     "check_browser",
 ]

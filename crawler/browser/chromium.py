@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from crawler.browser import processes
-from crawler.browser.page import BrowserCrashed, BrowserFailed, BrowserPage, PageLoad, network_events, read
+from crawler.browser.page import BrowserCrashed, BrowserFailed, BrowserPage, PageLoad, ProxyFailed, network_events, read
 from crawler.egress import RefusedAddress
-from crawler.filtering_proxy import FilteringProxy
+from crawler.filtering_proxy import FilteringProxy, UpstreamFailed
 from crawler.user_agents import Profile
 from yuqing.errors import YuqingError
 from yuqing.settings import CrawlerSettings
@@ -144,9 +144,7 @@ class Browser:
             if "net::ERR_" not in reason:
                 raise BrowserCrashed(f"the browser failed on {load.url}: {reason}") from problem
             known = next(reversed(self.proxy.problems.values()), None)
-            if isinstance(known, RefusedAddress):
-                raise known from problem
-            raise BrowserFailed(f"{load.url}: {known or reason}") from problem
+            raise _failure(load.url, known, reason) from problem
         except Exception as problem:  # the driver's own process is gone: urllib3 and socket errors
             raise BrowserCrashed(f"the browser failed on {load.url}: {problem!r}") from problem
 
@@ -190,7 +188,7 @@ class Browser:
         """A page that the proxy answered with its own error, or Chromium with one of its own, is none."""
         parts = urlsplit(page.url)
         if page.status in (403, 502) and (problem := self.proxy.problems.get(parts.hostname or "")):
-            raise problem if isinstance(problem, RefusedAddress) else BrowserFailed(f"{load.url}: {problem}")
+            raise _failure(load.url, problem, "")
         if parts.scheme not in ("http", "https"):
             raise BrowserFailed(f"{load.url}: ended at {page.url[:100]}")
 
@@ -251,6 +249,14 @@ class Browser:
             }
         driver.execute_cdp_cmd("Network.setUserAgentOverride", override)
         self._profile = profile
+
+
+def _failure(url: str, known: Exception | None, reason: str) -> Exception:
+    """Why a page could not be had: what its proxy knows, or else Chromium's own reason."""
+    if isinstance(known, RefusedAddress):
+        return known
+    kind = ProxyFailed if isinstance(known, UpstreamFailed) else BrowserFailed
+    return kind(f"{url}: {known or reason}")
 
 
 def _brands(header: str) -> list[dict[str, str]]:

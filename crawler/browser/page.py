@@ -37,6 +37,10 @@ class BrowserCrashed(BrowserFailed):
     """The browser died or hung; another one takes its place."""
 
 
+class ProxyFailed(BrowserFailed):
+    """The operator's proxy could not be used; the site is not to blame."""
+
+
 @dataclass(frozen=True)
 class PageLoad:
     """A page to load: its address, the site's rule for it, as whom, with which cookies (name to value), and by which route.

@@ -17,12 +17,12 @@ from scrapy.exceptions import (
 )
 from scrapy.http import Response
 
-from crawler.browser import BrowserFailed
+from crawler.browser import ProxyFailed
 from crawler.site_crawler import SiteCrawler, of
 
 _USED, _FAILED = "proxy_used", "proxies_failed"  # request.meta: numbers in the site's file, which tell no password
 # The proxy itself: it is away, has no such name, or refuses the tunnel.
-_CERTAIN = (DownloadConnectionRefusedError, CannotResolveHostError, TunnelError)
+_CERTAIN = (DownloadConnectionRefusedError, CannotResolveHostError, TunnelError, ProxyFailed)
 # The proxy, or the site behind it.
 _POSSIBLE = (DownloadTimeoutError, DownloadFailedError, ResponseDataLossError)
 _GATEWAY = frozenset({502, 504})
@@ -69,10 +69,7 @@ class ProxyMiddleware:
         """The same request through another proxy when the fault is this one's; None: the retries decide."""
         if _USED not in request.meta:
             return None
-        in_browser = isinstance(exception, BrowserFailed) and any(
-            sign in str(exception) for sign in ("ERR_PROXY", "ERR_TUNNEL")
-        )
-        if in_browser or isinstance(exception, _CERTAIN):
+        if isinstance(exception, _CERTAIN):
             return self._failed(request, str(exception) or type(exception).__name__, certain=True)
         if isinstance(exception, _POSSIBLE):
             self._failed(request, str(exception) or type(exception).__name__, certain=False)

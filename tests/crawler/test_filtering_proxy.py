@@ -9,7 +9,7 @@ import pytest
 
 from crawler import filtering_proxy
 from crawler.egress import Egress, RefusedAddress
-from crawler.filtering_proxy import FilteringProxy, Route
+from crawler.filtering_proxy import FilteringProxy, Route, UpstreamFailed
 from tests.crawler.conftest import Answer, WebServer
 
 
@@ -172,7 +172,7 @@ def test_an_operators_proxy(web: WebServer) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         seen.append(head)
-        if head.startswith("CONNECT closed.test"):
+        if "closed.test" in head.split("\r\n")[0]:
             writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
         else:
             writer.write(b"HTTP/1.1 200 OK\r\n" + b"Content-Length: 0\r\n" * head.startswith("GET") + b"\r\n")
@@ -193,6 +193,9 @@ def test_an_operators_proxy(web: WebServer) -> None:
         assert (await ask(proxy, "CONNECT www.test:443 HTTP/1.1\nHost: www.test"))[0] == 200
         assert (await ask(proxy, "CONNECT closed.test:443 HTTP/1.1\nHost: www.test"))[0] == 502
         assert "407" in str(proxy.problems["closed.test"])
+        assert (await ask(proxy, "GET http://closed.test/a HTTP/1.1\nHost: www.test"))[0] == 502
+        assert "other credentials" in str(proxy.problems["closed.test"])
+        assert isinstance(proxy.problems["closed.test"], UpstreamFailed)
         for host in ("localhost", "private.test", "127.0.0.1", "0x7f.1"):
             assert (await ask(proxy, f"CONNECT {host}:443 HTTP/1.1\nHost: x"))[0] == 403
         server.close()
@@ -202,6 +205,7 @@ def test_an_operators_proxy(web: WebServer) -> None:
         "GET http://www.test/a HTTP/1.1",
         "CONNECT www.test:443 HTTP/1.1",
         "CONNECT closed.test:443 HTTP/1.1",
+        "GET http://closed.test/a HTTP/1.1",
     ]
     assert all("Proxy-Authorization: Basic dTpw\r\n" in head for head in seen)
 
