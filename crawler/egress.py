@@ -235,7 +235,7 @@ class Egress:
             cure = "; allow_private_addresses in the site's file allows it"
         else:
             cure = ""
-        at = "" if str(address) == host.strip("[]") else f" is at {address},"
+        at = " is" if str(address) == host.strip("[]") else f" is at {address},"
         raise RefusedAddress(f"{host}{at} {_ARTICLES.get(what, 'a')} {what} address{cure}")
 
 

@@ -74,7 +74,9 @@ def test_pages_robots_feeds_sitemaps_and_redirects(
     robots.answers["/robots.txt"] = Answer(status=302, headers={"Location": f"{secret}/robots.txt", **closing})
     public.hub(["/a/1", "/a/away", "/a/far", *ways, rebinding, f"{robots.url.replace('127.0.0.2', 'public.test')}/a/2"])
     public.answers["/robots.txt"] = Answer(status=404, headers=closing)
-    public.article("/a/1")
+    sound = f"http://127.0.0.1:{ports[1]}/sound.mp3"
+    public.article("/a/1", extra=f'<meta property="og:audio" content="{sound}"><audio src="/away.mp3"></audio>')
+    public.answers["/away.mp3"] = Answer(status=302, headers={"Location": f"{secret}/sound.mp3"})
     public.answers["/a/away"] = Answer(status=302, headers={"Location": f"{secret}/a/away"})
     public.answers["/a/far"] = Answer(status=301, headers={"Location": f"http://169.254.169.254:{ports[1]}/a/far"})
     public.answers["/a/rebinding"] = Answer("<p>rebound</p>", headers=closing)
@@ -97,10 +99,11 @@ def test_pages_robots_feeds_sitemaps_and_redirects(
     assert {document.url for document in crawl.documents()} == pages
     report = totals["sites"][0]
     refused = {error["url"] for error in report["errors"] if "address" in error["reason"]}
-    assert refused >= {*ways, f"{secret}/feed.xml", f"{secret}/a/away", f"http://169.254.169.254:{ports[1]}/a/far"}
+    assert refused >= {*ways, sound, f"{secret}/feed.xml", f"{base}/a/away", f"{base}/a/far", f"{base}/away.mp3"}
     # Three literals among the ways, the sitemap and the redirect to the last. With robots.txt: the page that is rebound,
     # robots.txt of the two private names, and of the host that redirects it. Without: two ways, the feed, a redirect.
-    assert report["refused_addresses"] == 3 + 2 + 4
+    # And one recording, or two.
+    assert report["refused_addresses"] == 3 + 2 + 4 + (1 if obey_robots else 2)
 
 
 def test_tls_goes_to_the_checked_address_with_the_urls_name(crawl: Crawl, public: WebServer, tmp_path: Path) -> None:
