@@ -21,6 +21,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
 from crawler.egress import Egress
+from crawler.header_limit import BoundedFactory
 from crawler.site_crawler import SiteCrawler
 
 
@@ -33,6 +34,7 @@ class CheckedHTTPHandler(HTTP11DownloadHandler):
     def __init__(self, crawler: SiteCrawler) -> None:
         super().__init__(crawler)
         self._egress = crawler.egress
+        self._pool._factory = BoundedFactory
 
     async def download_request(self, request: Request) -> Response:
         """Fetch; raises RefusedAddress and Scrapy's download errors."""

@@ -12,7 +12,23 @@ _SUPERSETS = {
     "big5": "big5hkscs",
     "ascii": "utf-8",
     "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "utf-8-sig": "utf-8",
 }
+# What browsers read (the Encoding Standard), by Python's names; Python knows more, of which unicode_escape and utf-7 would
+# turn a page's text into another. HZ is no longer among them, but was how Chinese text went by mail.
+_KNOWN = frozenset(
+    {
+        *("utf-8", "gb18030", "hz", "big5hkscs", "euc_jp", "iso2022_jp", "cp932", "cp949", "cp866", "cp874"),
+        *("koi8-r", "koi8-u", "mac-roman", "mac-cyrillic"),
+        *(f"iso8859-{number}" for number in (*range(2, 9), 10, 13, 14, 15, 16)),
+        *(f"cp{number}" for number in range(1250, 1259)),
+    }
+)
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -22,7 +38,11 @@ _IN_HEADER = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 _IN_PAGE = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _IN_XML = re.compile(rb"^\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
 _BEYOND_LETTERS = re.compile("[\u0800-\ufffc\ufffe-\U0010ffff]")
+_BEYOND_ASCII_RUN = re.compile(rb"[\x80-\xff]{4,}")
+_ASCII = bytes(range(128))
+_LATIN = frozenset({"cp1252", "iso8859-15", "cp1254"})
 _BROKEN_UTF8 = 0.1  # share of its non-ASCII characters that UTF-8 may lose; Chinese in GB18030 loses more than half
+_LONGEST_NAME = 40  # characters of an encoding's name
 _HEAD = 4096  # bytes searched for a declaration; the HTML standard asks pages to have it in the first 1,024
 
 
@@ -48,12 +68,21 @@ def decode(body: bytes, content_type: str = "", charset: str | None = None) -> t
     head = body[:_HEAD]
     declared = [_IN_HEADER.search(content_type), *(pattern.search(head) for pattern in (_IN_XML, _IN_PAGE))]
     names = (wanted, *map(_known, map(_first, declared)), None if lost else "utf-8", "gb18030")
-    candidates = dict.fromkeys(name for name in names if name)
+    candidates = dict.fromkeys(name for name in names if name and not (name in _LATIN and _is_no_latin(body)))
     for name in candidates:
         if (text := _strictly(body, name)) is not None:
             return text, name
     readings = ((body.decode(name, "replace"), name) for name in candidates)
     return min(readings, key=lambda reading: reading[0].count("\ufffd"))
+
+
+def _is_no_latin(body: bytes) -> bool:
+    """Whether letters that are not ASCII follow one another, as they do in Chinese and not in any language of Latin-1.
+
+    Latin-1 reads every byte, so that it cannot be found wrong, and is what servers declare whose owner has not said anything.
+    """
+    beyond = len(body.translate(None, _ASCII))
+    return sum(map(len, _BEYOND_ASCII_RUN.findall(body))) > beyond / 2
 
 
 def _strictly(body: bytes, name: str) -> str | None:
@@ -75,12 +104,12 @@ def _first(match: re.Match[str] | re.Match[bytes] | None) -> str | None:
 
 
 def _known(name: str | None) -> str | None:
-    try:
-        canonical = codecs.lookup(name).name if name else None
-        "".encode(canonical or "utf-8")  # refuses codecs that are no character encodings, such as base64
-    except (LookupError, UnicodeError):
+    if not name or len(name) > _LONGEST_NAME:
         return None
-    if canonical is None:
+    try:
+        canonical = codecs.lookup(name).name
+    except (LookupError, UnicodeError, ValueError):
         return None
     # A page cannot declare UTF-16 in ASCII and mean it (HTML standard, 13.2.3.2): it is UTF-8.
-    return "utf-8" if canonical.startswith("utf-16") else _SUPERSETS.get(canonical, canonical)
+    canonical = "utf-8" if canonical.startswith("utf-16") else _SUPERSETS.get(canonical, canonical)
+    return canonical if canonical in _KNOWN else None

@@ -8,7 +8,7 @@ import contextlib
 from scrapy import Request
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.crawler import Crawler
-from scrapy.exceptions import DownloadCancelledError, IgnoreRequest
+from scrapy.exceptions import DownloadCancelledError, DownloadFailedError, IgnoreRequest, ResponseDataLossError
 from scrapy.http import HtmlResponse, Response
 
 from crawler.browser import BrowserFailed, PageLoad
@@ -55,6 +55,10 @@ class DownloadHandler(BaseDownloadHandler):
         except DownloadCancelledError as problem:
             limit = self.site_crawler.options.page_bytes
             raise TooLarge(f"larger than {limit} bytes (crawler.page_bytes)") from problem
+        except ResponseDataLossError as problem:
+            raise ResponseDataLossError("the answer ended before its end") from problem
+        except DownloadFailedError as problem:
+            raise DownloadFailedError(_plainly(problem)) from problem
 
     async def close(self) -> None:
         """Close the connections."""
@@ -120,3 +124,9 @@ class DownloadHandler(BaseDownloadHandler):
             with contextlib.suppress(YuqingError):  # without S3 the crawl ends soon, and by a better reason
                 await asyncio.to_thread(self.site_crawler.store.put, key, problem.screenshot, content_type="image/png")
                 problem.args = (f"{problem} (screenshot: {key})",)
+
+
+def _plainly(problem: DownloadFailedError) -> str:
+    """What Twisted says in a list of its failures."""
+    reasons = getattr(problem.__cause__, "reasons", [])
+    return "; ".join(reason.getErrorMessage() for reason in reasons) or str(problem)

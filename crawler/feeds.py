@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
 from lxml import etree
@@ -14,6 +14,8 @@ from lxml import etree
 from crawler.decode import decode
 
 CHINA = timezone(timedelta(hours=8))
+_WEB_YEAR = 1991  # in which the first site was published
+_LONGEST = 10_000  # characters of an element that are read; addresses and titles are far shorter
 _GZIP = b"\x1f\x8b"
 _RECORDING = ("audio/", "video/", "application/vnd.apple.mpegurl", "application/x-mpegurl", "application/ogg")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
@@ -99,7 +101,7 @@ def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**2
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """RFC 822 or ISO 8601; a time without a zone is China's. None when it is neither."""
+    """RFC 822 or ISO 8601; a time without a zone is China's. None when it is neither, or not plausible."""
     if not text:
         return None
     for read in (datetime.fromisoformat, parsedate_to_datetime):
@@ -107,7 +109,7 @@ def parse_time(text: str | None) -> datetime | None:
             time = read(text.strip())
         except (ValueError, IndexError, TypeError, OverflowError):
             continue
-        return time if time.tzinfo else time.replace(tzinfo=CHINA)
+        return plausible(time if time.tzinfo else time.replace(tzinfo=CHINA))
     return None
 
 
@@ -122,9 +124,18 @@ def _recordings(item: etree._Element) -> Iterator[str]:
             yield link
 
 
+def plausible(time: datetime | None) -> datetime | None:
+    """The time, unless nothing can have been published then: before the Web was, or more than a day from now."""
+    if time is None or not _WEB_YEAR <= time.year < 9999:  # further off, a time cannot be compared with others
+        return None
+    return time if time < datetime.now(UTC) + timedelta(days=1) else None
+
+
 def _root(body: bytes, content_type: str) -> etree._Element:
     # Decoded by our own rules first: feeds lie about their charset as pages do.
     text = _DECLARATION.sub("", decode(body, content_type)[0].lstrip("\ufeff"), count=1)
+    if "<!ENTITY" in text:
+        raise BrokenFeed("declares entities, as XML bombs do and feeds have no reason to")
     parser = etree.XMLParser(
         encoding="utf-8",
         recover=True,
@@ -155,16 +166,19 @@ def _gunzip(body: bytes, limit: int) -> bytes:
 
 
 def _name(node: etree._Element) -> str:
-    return etree.QName(node).localname.lower() if isinstance(node.tag, str) else ""
+    # Not etree.QName, which raises for the names that broken XML has.
+    return node.tag.rpartition("}")[2].lower() if isinstance(node.tag, str) else ""
 
 
 def _text(node: etree._Element) -> str:
-    return "".join(_texts(node)).strip()
-
-
-def _texts(node: etree._Element) -> Iterator[str]:
+    parts: list[str] = []
+    length = 0
     for text in node.itertext():
-        yield str(text)
+        parts.append(str(text))
+        length += len(text)
+        if length > _LONGEST:
+            break  # elements within elements would otherwise be read once a level
+    return "".join(parts)[:_LONGEST].strip()
 
 
 def _permanent(guid: str) -> str:

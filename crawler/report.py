@@ -16,6 +16,7 @@ from typing import Any, Self
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
+from twisted.python.failure import Failure
 
 from crawler.site_crawler import MEDIA, of
 from yuqing.contracts import now
@@ -112,11 +113,11 @@ class CrawlReport:
     def cut(self, limit: str, pattern: str, url: str) -> None:
         """Count a request beyond a limit of the site's file; the first patterns are kept, each with an example."""
         for trap in self.traps:
-            if trap["limit"] == limit and trap["pattern"] == pattern:
+            if trap["limit"] == limit and trap["pattern"] == storable(pattern):
                 trap["count"] += 1
                 return
         if len(self.traps) < MAX_TRAPS:
-            self.traps.append({"limit": limit, "pattern": pattern, "count": 1, "example": storable(url)})
+            self.traps.append({"limit": limit, "pattern": storable(pattern), "count": 1, "example": storable(url)})
 
     @property
     def failed(self) -> bool:
@@ -158,6 +159,7 @@ class ReportExtension:
         """Scrapy's way in."""
         extension = cls(of(crawler).report)
         crawler.signals.connect(extension.downloaded, signals.response_downloaded)
+        crawler.signals.connect(extension.failed, signals.spider_error)
         crawler.signals.connect(extension.closed, signals.spider_closed)
         return extension
 
@@ -171,6 +173,11 @@ class ReportExtension:
         self.report.bytes += len(response.body)
         if "browser" in request.meta:
             self.report.via_browser += 1
+
+    def failed(self, failure: Failure, response: Response | Failure) -> None:
+        """A page that our own code could not read: a bug here, and no reason to lose sight of the page."""
+        url = getattr(response, "url", "") or getattr(getattr(response, "request", None), "url", "")
+        self.report.error(url, f"{type(failure.value).__name__}: {failure.getErrorMessage()}")
 
     def closed(self, reason: str) -> None:
         """The crawl's end and its reason."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.cookiejar import Cookie
 from typing import Self
 
+from scrapy import Request, Spider
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
+from scrapy.http import Response
+from scrapy.http.cookies import CookieJar
 from tldextract.remote import looks_like_ip
 
 from crawler.domains import own_domains
 from crawler.site_crawler import of
 from yuqing.sites import Site
+
+_COOKIE_BYTES = 4096  # name and value; browsers refuse larger ones (RFC 6265bis, 5.5)
+_HEADER_BYTES = 8000  # below what nginx (8 KiB) and Apache (8,190 bytes) take for a line
 
 
 class SiteCookiesMiddleware(CookiesMiddleware):
@@ -25,6 +31,18 @@ class SiteCookiesMiddleware(CookiesMiddleware):
         for cookie in site_cookies(of(crawler).site):
             middleware.jars[None].set_cookie(cookie)
         return middleware
+
+    def process_request(self, request: Request, spider: Spider | None = None) -> Request | Response | None:
+        """Add the cookies, as many as servers take."""
+        result = super().process_request(request, spider)
+        header = request.headers.get("Cookie")
+        if header and len(header) > _HEADER_BYTES:
+            request.headers["Cookie"] = header[:_HEADER_BYTES].rpartition(b"; ")[0]
+        return result
+
+    def _process_cookies(self, cookies: Iterable[Cookie], *, jar: CookieJar, request: Request) -> None:
+        small = (cookie for cookie in cookies if len(cookie.name) + len(cookie.value or "") <= _COOKIE_BYTES)
+        super()._process_cookies(small, jar=jar, request=request)
 
 
 def site_cookies(site: Site) -> Iterator[Cookie]:

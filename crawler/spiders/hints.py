@@ -12,7 +12,7 @@ from typing import Any
 import jmespath
 from parsel import Selector
 
-from crawler.feeds import CHINA, Entry
+from crawler.feeds import CHINA, Entry, plausible
 from crawler.spiders.listing import moment
 from yuqing.sites import JSON_PREFIX, FieldSelectors
 
@@ -21,6 +21,7 @@ _ASSIGNMENT = re.compile(r"=\s*(?=[{\[])")
 _CHINESE_TIME = re.compile(
     r"((?:19|20)\d\d)\s*[年/.-]\s*(\d{1,2})\s*[月/.-]\s*(\d{1,2})\s*日?(?:[\sT]*(\d{1,2})[:：时](\d{2})(?:[:：分](\d{2}))?)?"
 )
+_UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # JSON may hold half a character, which has no bytes
 _LONGEST = 2_000  # characters of a hint; a selector that takes the whole page is a mistake
 
 
@@ -33,6 +34,9 @@ def hints(text: str, entry: Entry, fields: FieldSelectors) -> dict[str, Any]:
         for name in missing:
             value = page.find(getattr(fields, name))
             found[name] = _time(value) if name == "published_at" else _line(value)
+    found["published_at"] = plausible(found["published_at"])
+    for name in ("title", "author"):
+        found[name] = _line(found[name])
     return found
 
 
@@ -92,7 +96,9 @@ def _parsed(text: str) -> Iterator[Any]:
 def _line(value: Any) -> str | None:
     if isinstance(value, dict):  # JSON-LD: {"@type": "Person", "name": ...}
         value = value.get("name")
-    return " ".join(str(value).split())[:_LONGEST] or None if isinstance(value, str | int | float) else None
+    if not isinstance(value, str | int | float):
+        return None
+    return " ".join(_UNSTORABLE.sub(" ", str(value)).split())[:_LONGEST] or None
 
 
 def _time(value: Any) -> datetime | None:

@@ -23,6 +23,15 @@ META = '<html><head><meta charset="{}"></head><body>{}</body></html>'
         (b"\xff\xfe" + TEXT.encode("utf-16-le"), "", None, "utf-16-le"),
         (TEXT.encode("gb18030"), "", "gb18030", "gb18030"),
         (b"plain", "text/html; charset=no-such-charset", None, "utf-8"),
+        (TEXT.encode("gb18030"), "text/html; charset=unicode_escape", None, "gb18030"),
+        (TEXT.encode("gb18030"), "text/html; charset=utf-7", None, "gb18030"),
+        (TEXT.encode("gb18030"), "text/html; charset=base64", None, "gb18030"),
+        (TEXT.encode("gb18030"), "text/html; charset=iso-8859-1", None, "gb18030"),  # what servers say by default
+        (TEXT.encode("gb18030"), 'text/html; charset="GBK"', None, "gb18030"),
+        (TEXT.encode("gb18030"), "text/html; charset=" + "x" * 10_000, None, "gb18030"),
+        (TEXT.encode("gb18030"), "text/html; charset=ｇｂｋ", None, "gb18030"),
+        (TEXT.encode(), "text/html; charset=utf-16", None, "utf-8"),
+        (TEXT.encode("gb18030"), "text/html", "utf-8", "gb18030"),  # and not when it cannot
         (b"", "", None, "utf-8"),
     ],
 )
@@ -64,3 +73,44 @@ def test_never_fails(body: bytes, content_type: str) -> None:
 def test_chinese_text_survives_both_encodings(text: str) -> None:
     assert decode(text.encode()) == (text, "utf-8")
     assert decode(text.encode("gb18030"), "text/html; charset=gb2312")[0] == text
+
+
+def test_what_is_declared_as_latin_is_when_it_may_be() -> None:
+    french = "Le ministre a été entendu à l'Assemblée, où il a répété ses réserves. " * 5
+    assert decode(french.encode("latin-1"), "text/html; charset=iso-8859-1") == (french, "cp1252")
+    page = META.format("gb2312", TEXT)
+    assert decode(page.encode("gb18030"), "text/html; charset=ISO-8859-1") == (page, "gb18030")
+
+
+def test_text_that_holds_what_is_no_text() -> None:
+    assert decode(TEXT.encode() + b"\x00\x01" + TEXT.encode())[0] == f"{TEXT}\x00\x01{TEXT}"
+    surrogates = TEXT.encode() + "\ud83d\ude00".encode("utf-8", "surrogatepass") + TEXT.encode()
+    text, encoding = decode(surrogates, "text/html; charset=utf-8")
+    assert encoding == "utf-8"
+    assert text.replace("\ufffd", "") == TEXT * 2
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(
+        [
+            "utf-7",
+            "unicode_escape",
+            "raw_unicode_escape",
+            "punycode",
+            "idna",
+            "gbk",
+            "utf-16",
+            "utf-32",
+            "hz",
+            "cp65001",
+        ]
+    ),
+    st.booleans(),
+)
+def test_whatever_is_declared_the_text_can_be_stored(body: bytes, name: str, in_page: bool) -> None:
+    declared = f'<meta charset="{name}">'.encode() if in_page else b""
+    text, encoding = decode(declared + body, "" if in_page else f"text/html; charset={name}", name)
+    assert text.encode("utf-8").decode("utf-8") == text  # no half characters
+    "".encode(encoding)
+    assert encoding not in ("utf-7", "unicode_escape", "raw_unicode_escape", "punycode", "idna")

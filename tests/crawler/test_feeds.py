@@ -1,9 +1,12 @@
 """Feeds and sitemaps in the forms in which sites serve them."""
 
+import contextlib
 import gzip
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawler.feeds import BrokenFeed, parse_feed, parse_sitemap, parse_time
 
@@ -67,16 +70,84 @@ def test_no_xml_is_an_error(body: bytes) -> None:
         list(parse_feed(body))
 
 
-def test_bombs_do_not_go_off() -> None:
+def bombs() -> dict[str, str]:
     entities = "".join(
         f'<!ENTITY {name} "{f"&{before};" * 10}">' for before, name in zip("abcdefgh", "bcdefghz", strict=True)
     )
-    for entry in parse_feed(BOMB.format("x" * 1000, entities).encode()):
-        assert len(entry.url) < 10_000
+    laughs = BOMB.format("x" * 1000, entities)
+    return {
+        "a billion laughs": laughs,
+        "in an attribute": laughs.replace("<link>&z;</link>", '<link href="&z;"/>'),
+        "one long entity, often": BOMB.format("x" * 10**6, "").replace("&z;", "&a;" * 1000),
+        "a file": '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/hostname">]><rss><item><link>http://a.cn/&a;</link></item></rss>',
+        "a parameter entity": '<!DOCTYPE r [<!ENTITY % a SYSTEM "http://127.0.0.1:9/x.dtd">%a;]><rss><item><link>x</link></item></rss>',
+    }
+
+
+@pytest.mark.parametrize("name", bombs())
+def test_bombs_do_not_go_off(name: str) -> None:
+    for parse in (lambda body: list(parse_feed(body)), parse_sitemap):
+        with pytest.raises(BrokenFeed, match="declares entities"):
+            parse(bombs()[name].encode())
+
+
+def test_what_unpacks_to_too_much_is_refused() -> None:
     with pytest.raises(BrokenFeed, match="larger than"):
         parse_sitemap(gzip.compress(b"<urlset>" + b" " * 2_000_000), limit=1_000_000)
+    with pytest.raises(BrokenFeed, match="broken gzip"):
+        parse_sitemap(b"\x1f\x8b\x08" + b"junk" * 10)
 
 
-@pytest.mark.parametrize("text", [None, "", "昨天", "2025-13-45", "Fri"])
+def test_endless_depth_and_length_end() -> None:
+    item = b"<item><link>http://example.cn/1.html</link>"
+    assert len(list(parse_feed(b"<rss>" + item + b"</item>" + b"<a>" * 100_000))) == 1
+    for entry in parse_feed(b"<rss>" + item * 240):  # an item within an item within an item
+        assert entry.url == "http://example.cn/1.html"
+    with contextlib.suppress(BrokenFeed):  # libxml2's own limit, by its version
+        assert all(
+            len(entry.url) <= 10_000
+            for entry in parse_feed(b"<rss><item><link>" + b"h" * 11_000_000 + b"</link></item></rss>")
+        )
+    assert len(list(parse_feed(b"<rss>" + (item + b"</item>") * 20_000 + b"</rss>"))) == 20_000
+
+
+@given(st.binary(max_size=300))
+def test_anything_is_a_feed_or_broken(body: bytes) -> None:
+    for text in (body, b"<rss><item><link>http://a.cn/</link>" + body):
+        with contextlib.suppress(BrokenFeed):
+            list(parse_feed(text))
+        with contextlib.suppress(BrokenFeed):
+            parse_sitemap(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "昨天",
+        "2025-13-45",
+        "Fri",
+        "2025-02-30",
+        "Sun, 30 Feb 2025 10:00:00 +0800",
+        "0001-01-01T00:00:00",
+        "1970-01-01T00:00:00Z",  # what a zero means
+        "9999-12-31T23:59:59-23:00",
+        "2099-01-01T00:00:00+08:00",
+        (datetime.now(UTC) + timedelta(days=1, minutes=5)).isoformat(),
+        "2025-01-01T00:00:00+99:00",
+    ],
+)
 def test_no_time(text: str | None) -> None:
     assert parse_time(text) is None
+
+
+def test_a_clock_that_is_somewhat_fast_is_believed() -> None:
+    soon = datetime.now(UTC) + timedelta(hours=23)
+    assert parse_time(soon.isoformat()) == soon
+
+
+@given(st.text(max_size=40) | st.datetimes().map(str))
+def test_a_time_of_anything_can_be_compared_and_stored(text: str) -> None:
+    time = parse_time(text)
+    assert time is None or time.astimezone(UTC).year >= 1990
