@@ -140,7 +140,9 @@ def _read(source: str) -> tuple[str, str, bool]:
             seen.append(node.text or "")
             more = more or node.tag in _MEDIA
     text = " ".join("".join(seen).split())
-    return title, text, not text and not more
+    # After a fatal error (libxml2 gives up on elements that lie too deep in one another) nothing is known of the rest.
+    whole = not len(parser.error_log.filter_from_fatals())
+    return title, text, whole and not text and not more
 
 
 def _holds_text(script: str, kind: str) -> bool:

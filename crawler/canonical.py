@@ -98,6 +98,7 @@ def join(base: str, link: str) -> str | None:
     """The absolute http(s) address of a link found on a page, or None when it is none (mailto:, broken, ...)."""
     try:
         url = urljoin(base, link.strip())
+        url.encode()  # half a character, which JSON can hold, has no bytes that could be sent
         parts = urlsplit(url)
         return url if parts.scheme in _DEFAULT_PORTS and parts.hostname else None
     except ValueError:

@@ -129,4 +129,4 @@ class DownloadHandler(BaseDownloadHandler):
 def _plainly(problem: DownloadFailedError) -> str:
     """What Twisted says in a list of its failures."""
     reasons = getattr(problem.__cause__, "reasons", [])
-    return "; ".join(reason.getErrorMessage() for reason in reasons) or str(problem)
+    return "; ".join(f"{reason.type.__name__}: {reason.getErrorMessage()}" for reason in reasons) or str(problem)

@@ -66,7 +66,9 @@ class RobotsMiddleware:
             self._rules.pop(origin, None)  # not asked; the next request does
             raise
         if isinstance(rules, str):
-            raise RobotsUnreachable(f"{origin}/robots.txt could not be had ({rules}); the next run asks again")
+            raise RobotsUnreachable(
+                f"{origin}/robots.txt could not be had ({rules}); the next run asks again, obey_robots: false does not ask"
+            )
         if rules is not None and not rules.can_fetch(request.url, self._name):
             raise ForbiddenByRobots("forbidden by robots.txt")
 

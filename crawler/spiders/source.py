@@ -15,6 +15,8 @@ from crawler.spiders.listing import BrokenList
 if TYPE_CHECKING:
     from crawler.spiders.base import SiteSpider
 
+MAX_LINKS = 50_000  # of one page; a sitemap may have so many (sitemaps.org), and a list that has more is a trap
+
 
 class Source(ABC):
     """Yields the requests that a run begins with, and from their answers articles and further requests.
@@ -43,7 +45,10 @@ class Source(ABC):
     def articles(self, entries: Iterable[Entry], source: Response) -> Iterator[Request]:
         """Requests for the announced articles that are some by the site's patterns; a broken announcement is an error."""
         try:
-            for entry in entries:
+            for number, entry in enumerate(entries):
+                if number == MAX_LINKS:
+                    self.report.cut("links of a page", "", source.url)
+                    return
                 yield from self.spider.article(entry, source, found_by=self.name)
         except (BrokenFeed, BrokenList) as problem:
             self.report.error(source.url, f"{self.role}: {problem}")
