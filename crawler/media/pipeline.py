@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from time import monotonic
 from typing import Any, Self
 
 from scrapy import signals
@@ -20,6 +21,7 @@ from yuqing.contracts import MediaReference, RawDocument, read_raw_document
 from yuqing.errors import ContractError, YuqingError
 from yuqing.objects import ObjectMissing
 
+_LOOK_EVERY_S = 0.5  # whether the run has been stopped meanwhile
 _ON_ITS_WAY = "it takes long to fetch; the page's record comes again when it is there"
 
 
@@ -69,13 +71,21 @@ class MediaPipeline:
     async def _add(self, item: FetchedPage) -> None:
         page = item.record["url"]
         tasks = {url: self.recordings.fetch(url, page) for url in item.media_urls}
-        _, late = await asyncio.wait(tasks.values(), timeout=self.crawler.options.media_wait_s)
+        late = await self._wait(tasks.values())
         fetched = [_result(url, task) for url, task in tasks.items()]
         item.record["media"], item.recordings = _media(item.record["canonical_url"], fetched)
-        if late:
+        if late and not self.crawler.ending:
             task = asyncio.create_task(self._follow(dict(item.record), tasks))
             self._following.add(task)
             task.add_done_callback(self._following.discard)
+
+    async def _wait(self, tasks: Iterable[asyncio.Task[Fetched]]) -> set[asyncio.Task[Fetched]]:
+        """Wait for recordings until the page must go on, or the run is at its end; those that are on their way still."""
+        end = monotonic() + self.crawler.options.media_wait_s
+        late = {task for task in tasks if not task.done()}
+        while late and (left := end - monotonic()) > 0 and not self.crawler.ending:
+            _, late = await asyncio.wait(late, timeout=min(left, _LOOK_EVERY_S))
+        return late
 
     async def _follow(self, record: dict[str, Any], tasks: dict[str, asyncio.Task[Fetched]]) -> None:
         """Write the page's record again when the last of its recordings is there, or cannot be had."""

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -145,3 +146,24 @@ def test_a_page_does_not_wait_for_ever(crawl: Crawl, web: WebServer) -> None:
     assert list(crawl.store.list("retries/")) == []
     assert crawl.run()["crawled"] == 0
     assert web.asked["/slow.mp3"] == 1
+
+
+def test_a_stopped_crawl_keeps_the_pages_whose_recordings_are_on_their_way(crawl: Crawl, web: WebServer) -> None:
+    web.answers["/never.mp3"] = Answer(behave=lambda handler: time.sleep(60))
+    web.article("/a/1", text='<audio src="/never.mp3"></audio>')
+    web.hub(["/a/1"])
+    crawl.define(web.site())
+    process = crawl.start("local", stop_timeout_s="3", download_timeout_s="100", media_wait_s="100")
+    deadline = time.monotonic() + 120
+    while not web.asked["/never.mp3"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    status, output, errors = crawl.finish(process, signal.SIGTERM)
+    assert status == 0, errors
+    assert json.loads(output)["crawled"] == 1
+    assert "comes again" in (crawl.documents()[0].media[0].error or "")
+    web.answers["/never.mp3"] = Answer(SOUND)
+    totals = crawl.run()
+    assert (totals["crawled"], totals["media"]) == (0, 1)
+    assert crawl.documents()[1].media[0].error is None
+    assert web.asked["/a/1"] == 1
