@@ -34,6 +34,7 @@ class Draft:
     text: str
     found: metadata.Metadata
     segments: tuple[TimedSpan, ...] = ()
+    link_share: float = 0.0
 
 
 def clean(document: RawDocument, batch: str, settings: CleaningSettings) -> Article:
@@ -64,7 +65,8 @@ def draft(document: RawDocument) -> Draft:
         raise Unusable(str(error)) from None
     title = one_line(found.title)
     text = without_title(normalise(text).text, title)
-    return Draft(document.model_copy(update={"body": ""}), title, text, found)
+    links = 0.0 if document.text_selector else extract.link_share(page)
+    return Draft(document.model_copy(update={"body": ""}), title, text, found, link_share=links)
 
 
 def _text(document: RawDocument, page: extract.Page, body: str) -> str:
@@ -103,7 +105,7 @@ def finish(
     document, title, found = drafted.document, drafted.title, drafted.found
     # A transcript's spans point into its text.
     text = drafted.text if document.kind == "transcript" else without_lines(drafted.text, lines_of_site)
-    if reason := reason_to_drop(title, text, settings):
+    if reason := reason_to_drop(title, text, settings, drafted.link_share):
         raise Unusable(reason)
     hidden = [mask(part) for part in (title, text, one_line(found.author or ""))]
     title, text, author = (part.text for part in hidden)

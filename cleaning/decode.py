@@ -9,9 +9,23 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codec
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _HEAD = 4096  # the HTML standard asks for the declaration within the first 1,024 bytes; comments push it further in practice
 
-# The first bytes of UTF-8 ideographs read as Latin-1 or Windows-1252: ä, å, æ, ç, è, é followed by two of 0x80-0xBF.
-_MOJIBAKE = re.compile("[\u00e4-\u00e9][\u0080-\u00bf\u0152-\u02dc\u2013-\u2122\u20ac]{2}")
-_MOJIBAKE_SHARE = 0.2
+# Characters as the bytes that Latin-1 and Windows-1252 make them from; browsers read the five bytes that Windows-1252
+# leaves out as Latin-1 does.
+_BYTES = {
+    **{bytes([b]).decode("cp1252", "ignore"): b for b in range(0x80, 0xA0)},
+    **{chr(b): b for b in range(0x80, 0x100)},
+}
+_BYTES.pop("", None)
+_CONTINUATION = "[" + re.escape("".join(char for char, byte in _BYTES.items() if byte < 0xC0)) + "]"
+# Three and more sequences of UTF-8, one after another: no European text has them. é, è or ä beside « and a dash have one.
+_FEWEST = 3
+_MOJIBAKE = re.compile(
+    f"(?:[\u00c2-\u00df]{_CONTINUATION}|[\u00e0-\u00ef]{_CONTINUATION}{{2}}|[\u00f0-\u00f4]{_CONTINUATION}{{3}}){{{_FEWEST},}}"
+)
+# GBK read as Latin-1: pairs of 0xA1-0xFE, nearly all of them from the rows of common characters or of punctuation.
+_PAIRS = re.compile("(?:[\u00a1-\u00fe]{2}){4,}")
+_COMMON_SHARE = 0.9
+_FEWEST_IN_PAIRS = 40  # characters; an alphabet of accented letters has 30
 
 
 def decode(body: bytes, content_type: str = "") -> tuple[str, str]:
@@ -45,13 +59,30 @@ def _known(name: str) -> str | None:
 
 
 def repair(text: str) -> str:
-    """Undo UTF-8 that was read as Latin-1 or Windows-1252, where that is certain: the whole text turns back."""
-    suspicious = 3 * len(_MOJIBAKE.findall(text))
-    if suspicious < 9 or suspicious < _MOJIBAKE_SHARE * len(text):
-        return text
-    for name in ("latin-1", "cp1252"):
-        try:
-            return text.encode(name).decode("utf-8")
-        except UnicodeError:
-            continue
+    """Undo UTF-8 (once or twice) or GBK that was read as Latin-1 or Windows-1252, where that is certain, also in parts."""
+    for _ in range(2):
+        repaired = _MOJIBAKE.sub(_from_utf8, text)
+        if repaired == text:
+            break
+        text = repaired
+    if sum(map(len, _PAIRS.findall(text))) >= _FEWEST_IN_PAIRS:
+        text = _PAIRS.sub(_from_gbk, text)
     return text
+
+
+def _from_utf8(match: re.Match[str]) -> str:
+    try:
+        return bytes(_BYTES[character] for character in match[0]).decode("utf-8")
+    except UnicodeDecodeError:
+        return match[0]
+
+
+def _from_gbk(match: re.Match[str]) -> str:
+    data = match[0].encode("latin-1")
+    common = sum(0xB0 <= lead <= 0xD7 or lead in (0xA1, 0xA3) for lead in data[::2])
+    if common < _COMMON_SHARE * len(data) / 2:
+        return match[0]
+    try:
+        return data.decode("gb18030")
+    except UnicodeDecodeError:
+        return match[0]

@@ -221,6 +221,12 @@ def paragraphs(root: HtmlElement) -> list[Paragraph]:
     return walk(root).blocks
 
 
+def link_share(page: Page) -> float:
+    """Share of the likeliest article's characters that are inside links, boilerplate aside, in [0, 1]."""
+    blocks = [block for block in page.blocks[page.article] if not block.aside and not is_boilerplate(block.text)]
+    return sum(block.link_characters for block in blocks) / max(1, sum(len(block.text) for block in blocks))
+
+
 def tidy(blocks: Sequence[Paragraph]) -> str:
     """Paragraphs one a line, without editors' lines, disclaimers, share prompts, navigation and what follows "related articles"."""
     lines: list[str] = []

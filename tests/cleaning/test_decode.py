@@ -37,7 +37,30 @@ def test_decoding_never_fails(body: bytes) -> None:
     assert isinstance(decode(body)[0], str)
 
 
-def test_mojibake_is_repaired_where_that_is_certain() -> None:
-    assert repair(TEXT.encode().decode("latin-1")) == TEXT
-    for untouched in (TEXT, "Ärger über Öl", "", "é" * 50):
-        assert repair(untouched) == untouched
+def windows_1252(data: bytes) -> str:
+    """As browsers read it: the five bytes that Windows-1252 leaves out are control characters."""
+    return "".join(bytes([b]).decode("cp1252") if b not in b"\x81\x8d\x8f\x90\x9d" else chr(b) for b in data)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        TEXT.encode().decode("latin-1"),
+        windows_1252(TEXT.encode()),
+        TEXT.encode().decode("latin-1").encode().decode("latin-1"),
+        f"<p>读得出的标题</p><p>{TEXT.encode().decode('latin-1')}</p>",
+    ],
+)
+def test_mojibake_is_repaired_where_that_is_certain(broken: str) -> None:
+    assert TEXT in repair(broken)
+
+
+def test_gbk_read_as_latin_1_is_repaired() -> None:
+    text = "贵州茅台发布年度报告，净利润增长百分之十五，每股派发现金红利二十元。"
+    broken = f"<title>{text}</title>".encode("gbk").decode("latin-1")
+    assert repair(broken) == f"<title>{text}</title>"
+
+
+@pytest.mark.parametrize("text", [TEXT, "Ärger über Öl", "", "é" * 50, "ÀÁÂÃÄÅÆÇÈÉÊË", "«Où êtes-vous ?» — «À l’été»"])
+def test_what_is_no_mojibake_stays(text: str) -> None:
+    assert repair(text) == text
