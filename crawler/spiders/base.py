@@ -11,10 +11,12 @@ from scrapy.http import HtmlResponse, Response
 from scrapy.spidermiddlewares.httperror import HttpError
 from twisted.python.failure import Failure
 
+from crawler.blocked import EMPTY
 from crawler.canonical import join, request_address, site_address
 from crawler.circuits import CircuitOpen
 from crawler.feeds import Entry
-from crawler.middlewares.robots import ForbiddenByRobots
+from crawler.middlewares.retry import Blocked
+from crawler.middlewares.robots import ForbiddenByRobots, RobotsUnreachable
 from crawler.middlewares.seen_urls import GONE, AlreadySeen
 from crawler.site_crawler import ARTICLE, FetchedPage, LateRecordings, SiteCrawler, of
 from crawler.spiders.article import NoArticle, read_article, read_text
@@ -140,12 +142,16 @@ class SiteSpider(Spider):
         elif isinstance(problem, CircuitOpen):
             self.report.not_asked += 1
             self._keep(request, str(problem), asked=False)
+        elif isinstance(problem, (Blocked, RobotsUnreachable)):
+            # The site has not shown the page: however often that happens, nothing is known of it.
+            shown = isinstance(problem, Blocked) and problem.reason == EMPTY
+            self._missed(request, str(problem), asked=shown)
         elif not isinstance(problem, AlreadySeen):
             self._missed(request, str(problem) or type(problem).__name__)
 
-    def _missed(self, request: Request, reason: str) -> None:
+    def _missed(self, request: Request, reason: str, *, asked: bool = True) -> None:
         self.report.error(_announced(request), reason)
-        self._keep(request, reason)
+        self._keep(request, reason, asked=asked)
 
     def _keep(self, request: Request, reason: str, *, asked: bool = True) -> None:
         """Keep an article for later runs, with what was said of it; lists, feeds and sitemaps are read in any case."""

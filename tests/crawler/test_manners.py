@@ -1,5 +1,6 @@
 """`yuqing crawl` against servers that fail, refuse, ask for a pause, or lay traps."""
 
+import gzip
 import itertools
 import json
 import signal
@@ -55,6 +56,11 @@ def test_what_comes_later_is_waited_for_and_refusals_are_never_stored(crawl: Cra
     web.asked.clear()
     crawl.run(circuit_failures="50")
     assert {path for path in web.asked if path.startswith("/a/")} == set(bad), "none of it is settled"
+    (kept,) = [gzip.decompress(crawl.store.get(item.key)).splitlines() for item in crawl.store.list("retries/local/")]
+    attempts = {failure["url"].removeprefix(web.url): failure["attempts"] for failure in map(json.loads, kept)}
+    assert attempts == {"/a/captcha": 0, "/a/verify": 0, "/a/403": 2, "/a/418": 2, "/a/shell": 2}, (
+        "a captcha is no attempt"
+    )
 
 
 def test_a_host_that_asks_for_a_pause_gets_one_and_others_do_not_wait(crawl: Crawl, web: WebServer) -> None:
