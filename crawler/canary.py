@@ -11,25 +11,30 @@ from typing import Any, Self
 
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
-from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.spidermiddlewares.httperror import HttpError
 from twisted.python.failure import Failure
 
 from crawler.canonical import join, site_address
 from crawler.feeds import Entry
+from crawler.middlewares.robots import ForbiddenByRobots
 from crawler.middlewares.seen_urls import AlreadySeen
 from crawler.process import crawl
 from crawler.scratch_store import ScratchStore
 from crawler.site_crawler import ARTICLE, FetchedPage, SiteCrawler
 from crawler.spiders.article import NoArticle, content_type, read_text
 from crawler.spiders.base import SiteSpider
+from yuqing.errors import YuqingError
 from yuqing.settings import Settings
 from yuqing.sites import ListPage, Search, Site
 from yuqing.watchlist import KEY, WatchedCompany
 
 _PAGES_OF_A_LIST = 2  # enough to see whether the pagination works
 _SITEMAPS = 3  # of those that indexes name
+
+
+class CheckInterrupted(YuqingError):
+    """The small crawl did not come to its end, so that nothing can be said of the rules."""
 
 
 @dataclass
@@ -77,7 +82,7 @@ def send(site: Site, settings: Settings, *, pages: int, name: str | None) -> Can
     """Visit every source of the site, and about `pages` articles, at least one of each source; writes nowhere.
 
     `name` is what the site's search is asked for; None leaves it out. Call it once a process and in its main thread.
-    Raises BrowserMissing.
+    Raises BrowserMissing and CheckInterrupted.
     """
     store = ScratchStore()
     if name:
@@ -86,7 +91,7 @@ def send(site: Site, settings: Settings, *, pages: int, name: str | None) -> Can
     canary = Canary()
     sources = len(rules(site))
     settings = settings.model_copy(update={"crawler": settings.crawler.model_copy(update={"sitemaps": _SITEMAPS})})
-    crawl(
+    (report,) = crawl(
         [_shortened(site)],
         store,
         settings,
@@ -94,6 +99,8 @@ def send(site: Site, settings: Settings, *, pages: int, name: str | None) -> Can
         arguments={"canary": canary, "articles_of_a_rule": max(1, math.ceil(pages / sources))},
         max_pages=max(pages, sources),
     )
+    if report.reason != "finished":
+        raise CheckInterrupted(f"the check of {site.name} ended early ({report.reason})", cure="run it again")
     return canary
 
 
@@ -199,8 +206,7 @@ class CanarySpider(SiteSpider):
             return
         status = problem.response.status if isinstance(problem, HttpError) else None
         reason = f"HTTP {status}" if status else str(problem) or type(problem).__name__
-        if isinstance(problem, IgnoreRequest) and "robots.txt" in reason:
-            reason = "forbidden by robots.txt"
+        if isinstance(problem, ForbiddenByRobots):
             self.canary.forbidden.append(_first(request))
         if request.meta["role"] == ARTICLE:
             self._article(request, status).problem = reason

@@ -15,6 +15,7 @@ from parsel import Selector
 from crawler.canary import ArticleVisit, Canary, Visit, rules
 from crawler.canonical import site_address
 from crawler.feeds import BrokenFeed, Entry, parse_feed, parse_sitemap
+from crawler.middlewares.robots import FORBIDDEN
 from crawler.shapes import frequent_shapes
 from crawler.spiders.hints import find_value, hints
 from crawler.spiders.listing import BrokenList, base_address, json_entries, linked_addresses
@@ -164,7 +165,7 @@ def _source(site: Site, rule: str, visits: Sequence[Visit]) -> Finding:
     if first.problem:
         cure = {
             "HTTP 404": "the address has changed: look for it on the site, or remove the rule",
-            "forbidden by robots.txt": "the site does not want it crawled: remove the rule",
+            FORBIDDEN: "the site does not want it crawled: remove the rule",
         }.get(first.problem, "open the address in a browser; if it works there, see `headers`, `browser` and `proxies`")
         return Finding(rule, "fail", f"{first.url}: {first.problem}", cure)
     links, articles = _distinct(visits)
@@ -356,7 +357,7 @@ def _browser(site: Site, canary: Canary) -> Iterator[Finding]:
     asked += [(article.url, article.problem) for article in canary.articles]
     for number, rule in enumerate(site.browser):
         problems = [problem for url, problem in asked if site.browser_rule(url) is rule]
-        failed = [problem for problem in problems if problem and "robots.txt" not in problem]
+        failed = [problem for problem in problems if problem and problem != FORBIDDEN]
         name = f"browser.{number}"
         if not problems:
             yield Finding(name, "warn", "no page that was visited matches `urls`", "correct it, or remove the rule")

@@ -195,6 +195,7 @@ def _print(report: SiteReport) -> None:
             f"{article.title or 'no title'} | {article.author or 'no author'} | {published}"
             f" | {article.characters} characters, {article.encoding}, {article.media} recordings"
             + (", in Chromium" if article.via_browser else "")
+            + (f" | canonical: {article.canonical}" if article.canonical != article.url else "")
         )
         console.print(f"{escape(article.url)}\n    {escape(said)}", soft_wrap=True, highlight=False)
     console.print()

@@ -86,7 +86,7 @@ def _good(name: str, selector: str, page: Page) -> bool:
         return False
     if name == "title":
         return page.title.startswith(str(value)[:6])  # the headline comes first, and the site's name last
-    return name != "author" or len(value) <= _LONGEST_AUTHOR
+    return name != "author" or (len(value) <= _LONGEST_AUTHOR and value not in page.title)  # not the site itself
 
 
 def _titles(page: Page) -> Iterator[str]:

@@ -140,3 +140,15 @@ def search_form(page: Page) -> SearchForm | None:
         url = f"{action.partition('#')[0].rstrip('?')}{'&' if '?' in action else '?'}{inputs[0].attrib['name']}={{name}}{others}"
         return SearchForm(url, "gb18030" if encoding.lower().startswith("gb") else encoding.lower())
     return None
+
+
+def mobile_host(page: Page) -> str | None:
+    """The host of the page's mobile form, where it differs from the page in nothing but its host."""
+    declared = page.tree.xpath("//link[@rel='alternate'][contains(@media, 'max-width')]/@href").getall()
+    # Baidu's way: <meta name="mobile-agent" content="format=html5; url=https://m.example.cn/1.html">
+    declared += page.tree.xpath("//meta[@name='mobile-agent']/@content").re(r"url\s*=\s*([^\s;]+)")
+    for link in declared:
+        url = join(page.base, link)
+        if url and urlsplit(url).netloc != urlsplit(page.url).netloc and urlsplit(url).path == urlsplit(page.url).path:
+            return urlsplit(url).netloc
+    return None

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from scrapy import Request
 from scrapy.http import Response
@@ -22,11 +22,13 @@ from crawler.draft.sources import (
     channel_candidates,
     feed_candidates,
     further_pages,
+    mobile_host,
     search_form,
     sitemap_candidates,
 )
 from crawler.egress import RefusedAddress
 from crawler.feeds import BrokenFeed, parse_feed, parse_sitemap
+from crawler.middlewares.robots import ForbiddenByRobots
 from crawler.process import crawl
 from crawler.scratch_store import ScratchStore
 from crawler.site_check import text_length
@@ -86,7 +88,7 @@ class Survey:
     samples: list[Page] = field(default_factory=list)
     mobile: str | None = None
     notes: list[str] = field(default_factory=list)
-    problem: YuqingError | None = None
+    problem: Exception | None = None
 
 
 def survey(url: str, settings: Settings, *, browser: bool, allow_private: bool, delay: float) -> Survey:
@@ -107,9 +109,13 @@ def survey(url: str, settings: Settings, *, browser: bool, allow_private: bool, 
         allow_private_addresses=allow_private,
     )
     found = Survey(url)
-    crawl([site], ScratchStore(), settings, spider=SurveySpider, arguments={"survey": found, "browser": browser})
+    (report,) = crawl(
+        [site], ScratchStore(), settings, spider=SurveySpider, arguments={"survey": found, "browser": browser}
+    )
     if found.problem:
         raise found.problem
+    if report.reason != "finished":
+        raise DraftError(f"the survey of {url} ended early ({report.reason})", cure="run it again")
     return found
 
 
@@ -125,7 +131,7 @@ class SurveySpider(SiteSpider):
         """The whole survey; there is nothing to schedule."""
         try:
             await self._explore()
-        except YuqingError as problem:
+        except Exception as problem:  # noqa: BLE001 — raised again where the survey was asked for
             self.survey.problem = problem
         requests: list[Request] = []
         for request in requests:
@@ -167,6 +173,8 @@ class SurveySpider(SiteSpider):
         url = self.survey.url
         try:
             response = await self._fetch(url, browser=self._browser)
+        except ForbiddenByRobots as problem:
+            raise DraftError(f"{url}: {problem}", cure="the site does not want it read by programs") from problem
         except RefusedAddress as problem:
             raise DraftError(
                 f"{url}: {problem}", cure="give --allow-private if the site is one of your own"
@@ -267,10 +275,7 @@ class SurveySpider(SiteSpider):
                 cure="give --browser when they are made by JavaScript",
             )
         self.survey.articles = kept
-        for page in (self.survey.home, *self.survey.samples):
-            mobile = page and page.tree.xpath("//link[@rel='alternate'][contains(@media, 'max-width')]/@href").get()
-            if page and mobile and (url := join(page.base, mobile)) and urlsplit(url).path == urlsplit(page.url).path:
-                self.survey.mobile = urlsplit(url).hostname
+        self.survey.mobile = next((host for page in self.survey.samples if (host := mobile_host(page))), None)
 
     async def _search(self, home: Page, links: dict[str, Link]) -> None:
         """Try the search with a word of a headline."""

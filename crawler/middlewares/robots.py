@@ -17,6 +17,7 @@ from crawler.circuits import CircuitOpen
 from crawler.site_crawler import SiteCrawler, of
 
 ROBOTS_BYTES = 500 * 1024  # RFC 9309, 2.5: at least so much must be read; what follows is left
+FORBIDDEN = "forbidden by robots.txt"
 _PRIORITY = 1000  # before everything else that waits for the host
 
 
@@ -70,7 +71,7 @@ class RobotsMiddleware:
                 f"{origin}/robots.txt could not be had ({rules}); the next run asks again, obey_robots: false does not ask"
             )
         if rules is not None and not rules.can_fetch(request.url, self._name):
-            raise ForbiddenByRobots("forbidden by robots.txt")
+            raise ForbiddenByRobots(FORBIDDEN)
 
     def received(self, data: bytes, request: Request) -> None:
         """End the download of a robots.txt that is longer than what is read of it."""

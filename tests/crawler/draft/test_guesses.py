@@ -13,6 +13,7 @@ from crawler.draft.sources import (
     channel_candidates,
     feed_candidates,
     further_pages,
+    mobile_host,
     search_form,
     sitemap_candidates,
 )
@@ -166,6 +167,19 @@ def test_fields_that_hold_on_every_sample() -> None:
     }
     assert find_fields([first])["published_at"] == '//meta[@name="pubdate"]/@content'
     assert find_fields([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ('<link rel="alternate" media="only screen and (max-width: 640px)" href="https://m.a.cn/p/1.html">', "m.a.cn"),
+        ('<meta name="mobile-agent" content="format=html5; url=https://3g.a.cn/p/1.html">', "3g.a.cn"),
+        ('<meta name="mobile-agent" content="format=html5; url=https://m.a.cn/article?id=1">', None),
+        ('<link rel="alternate" hreflang="en" href="https://en.a.cn/p/1.html">', None),
+    ],
+)
+def test_the_mobile_host(head: str, expected: str | None) -> None:
+    assert mobile_host(Page("https://www.a.cn/p/1.html", f"<html><head>{head}</head></html>", "utf-8")) == expected
 
 
 def test_names() -> None:
