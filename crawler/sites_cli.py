@@ -72,7 +72,9 @@ def check_command(
         str | None,
         typer.Option("--name", help="What to ask the site's search for; default: the watchlist's first name."),
     ] = None,
-    set_date: Annotated[bool, typer.Option(help="Write `verified: <today>` into the file when no rule fails.")] = False,
+    set_date: Annotated[
+        bool, typer.Option("--set-date", help="Write `verified: <today>` into the file when no rule fails.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Try every rule of a site on the site itself, and say of each what it found. Nothing is stored.
@@ -110,9 +112,13 @@ def new_command(
     output: Annotated[
         Path | None, typer.Option(help="Where to write the draft; - is standard output. Default: <name>.yaml.")
     ] = None,
-    force: Annotated[bool, typer.Option(help="Overwrite a file that exists.")] = False,
-    browser: Annotated[bool, typer.Option(help="Load pages in Chromium, as for a site that JavaScript makes.")] = False,
-    allow_private: Annotated[bool, typer.Option(help="The site may be at a private or loopback address.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that exists.")] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Load pages in Chromium, as for a site that JavaScript makes.")
+    ] = False,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="The site may be at a private or loopback address.")
+    ] = False,
     delay: Annotated[float, typer.Option(min=0, help="Seconds between two requests.")] = 1.0,
 ) -> None:
     """Draft a site's file: feeds, sitemaps, lists, pagination, article patterns, search and fields, each with its reason.
