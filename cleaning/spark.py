@@ -11,6 +11,7 @@ from cleaning import stage
 from cleaning.java import java_home
 from cleaning.publish import Receipt
 from cleaning.s3source import raw_batches
+from cleaning.shipping import planning_path, shipping_options
 from yuqing.settings import Settings
 from yuqing.watchlist import WatchedCompany
 
@@ -36,20 +37,22 @@ def spark_session(settings: Settings) -> "SparkSession":
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(settings.cleaning.rows_a_transfer),
     }
-    if settings.cleaning.master.startswith("local"):
+    master = settings.cleaning.master
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # spark-submit has chosen master and Java, and started it
+    if master.startswith("local") and not submitted:
         options |= _local_options(settings)
-    builder = SparkSession.builder.master(settings.cleaning.master).appName("yuqing-clean")
-    for name, value in options.items():
+    if submitted or not master.startswith("local["):
+        options |= shipping_options(settings)
+    options |= settings.cleaning.spark_options
+    _choose_python(settings.cleaning.executor_python)
+    builder = SparkSession.builder.appName("yuqing-clean")
+    for name, value in (options if submitted else {"spark.master": master, **options}).items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
 
 
 def _local_options(settings: Settings) -> dict[str, str]:
-    """What a driver needs that is its own cluster: this Python, this checkout, a Java, no open ports."""
-    here = str(Path(__file__).parents[1])
-    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != here]
-    os.environ["PYTHONPATH"] = os.pathsep.join([here, *paths])
-    os.environ["PYSPARK_PYTHON"] = sys.executable
+    """What a driver needs that is its own cluster: a Java, no open ports."""
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     os.environ["JAVA_HOME"] = str(java_home(settings.cache))
     logging = Path(__file__).with_name("log4j2.json").as_uri()
@@ -59,6 +62,15 @@ def _local_options(settings: Settings) -> dict[str, str]:
         # The serial collector and the quick compiler: a session lives for seconds, and the work is in Python.
         "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile={logging}",
     }
+
+
+def _choose_python(executor_python: str | None) -> None:
+    """The interpreter of the Python workers, and this checkout for those that the driver starts."""
+    paths = planning_path() if executor_python else planning_path()[:1]
+    others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in paths]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*paths, *others])
+    os.environ["PYSPARK_PYTHON"] = executor_python or os.environ.get("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
 
 
 def run_plan(

@@ -151,9 +151,23 @@ class CrawlerSettings(Section):
 class CleaningSettings(Section):
     """The Spark job that turns raw pages into articles."""
 
-    master: str = Field("local[*,3]", description="Spark's master: local[cores,tries a task], spark://..., k8s://...")
+    master: str = Field(
+        "local[*,3]",
+        description="Spark's master: local[cores,tries a task], spark://..., k8s://...; spark-submit's own wins",
+    )
+    executor_python: str | None = Field(
+        None, description="the interpreter of executors on a cluster; empty: PYSPARK_PYTHON, or this one"
+    )
+    executor_packages: str | None = Field(
+        None,
+        description="archive (.zip, .tar.gz; a path or an address that Spark reads) of the dependencies, "
+        "for executors whose image lacks them; the project itself is always sent",
+    )
+    spark_options: dict[str, str] = Field(
+        {}, description='further properties of Spark, as JSON: {"spark.executor.instances": "4"}'
+    )
     spark_from_bytes: int = Field(
-        8 * 2**20,
+        4 * 2**20,
         ge=0,
         description="a round with fewer compressed bytes is cleaned by the driver itself, without Spark; 0: always Spark",
     )
