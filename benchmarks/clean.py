@@ -1,14 +1,18 @@
-"""How fast cleaning is: documents per CPU-second of the whole Spark job, beside the same steps in a plain loop.
+"""How fast cleaning is, and how its cost grows: the whole Spark job beside the same steps in a plain loop.
 
     python benchmarks/clean.py [--documents 1000]
 
-Starts its own SeaweedFS and PostgreSQL in a temporary folder. Prints one JSON line: wall and CPU seconds of the job (all processes
-below this one, Java included), of its start-up, and of the loop (extraction, normalisation, signature, matching; no S3, no tables).
+Starts its own SeaweedFS and PostgreSQL in a temporary folder, cleans a tenth of the documents and then, from empty tables, all of
+them. Prints one JSON line. CPU seconds are those of all processes below this one, Java and the database's backends included;
+growth_exponent is log10 of their ratio between the two runs, of the steps after Spark's start. ratio_to_loop: the loop's wall time
+by the job's (the loop extracts, normalises, signs and matches in one process; no S3, no tables); small_* is a run of 200 documents
+as it is after each crawl, without Spark. Signatures are compared with datasketch's on the same texts.
 """
 
 import argparse
 import gzip
 import json
+import math
 import random
 import tempfile
 import threading
@@ -17,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from sqlalchemy import text
 
+from cleaning.duplicates import PERMUTATIONS, SHINGLE, signature
 from cleaning.job import clean_pending
 from cleaning.s3source import ARROW_SCHEMA
 from cleaning.spark import spark_session
 from cleaning.stage import clean_records
+from yuqing.database.session import engine
 from yuqing.embedded import services as embedded
 from yuqing.embedded.supervisor import Supervisor
 from yuqing.objects import ObjectStore
@@ -29,6 +36,7 @@ from yuqing.settings import Settings, load_settings
 
 BATCH_DOCUMENTS = 200
 REPRINT_SHARE = 0.3
+SMALL = 200
 
 
 def news(number: int) -> str:
@@ -117,22 +125,48 @@ class Usage:
         self._thread.join()
 
 
-def loop(settings: Settings, documents: int) -> float:
-    """CPU seconds of the same steps in this process, one document after another."""
+def loop(settings: Settings, documents: int) -> tuple[float, float]:
+    """(wall, CPU) seconds of the same steps in this process, one batch after another; making the records is not counted."""
     import pyarrow as pa
 
-    started = time.process_time()
-    for number in range(documents):
-        line = {
-            "batch": "raw/x/2024/06/01/a",
-            "line": 1,
-            "record": json.dumps(record(number)).encode(),
-            "problem": None,
-        }
-        batch = pa.RecordBatch.from_pylist([line], schema=ARROW_SCHEMA)
+    wall = cpu = 0.0
+    for start in range(0, documents, BATCH_DOCUMENTS):
+        lines = [
+            {
+                "batch": f"raw/x/2024/06/01/{start}.jsonl.gz",
+                "line": number - start + 1,
+                "record": json.dumps(record(number)).encode(),
+                "problem": None,
+            }
+            for number in range(start, min(documents, start + BATCH_DOCUMENTS))
+        ]
+        batch = pa.RecordBatch.from_pylist(lines, schema=ARROW_SCHEMA)
+        before, cpu_before = time.perf_counter(), time.process_time()
         for _ in clean_records(iter([batch]), companies=[], settings=settings.cleaning):
             pass
-    return time.process_time() - started
+        wall += time.perf_counter() - before
+        cpu += time.process_time() - cpu_before
+    return wall, cpu
+
+
+def signatures(documents: int) -> dict[str, float]:
+    """Signatures per CPU-second: ours, and datasketch's MinHash over the same 3-grams with as many permutations."""
+    from datasketch import MinHash
+
+    texts = [news(number).replace("<p>　　", "").replace("</p>", "") for number in range(documents)]
+    started = time.process_time()
+    for content in texts:
+        signature(content)
+    ours = time.process_time() - started
+    started = time.process_time()
+    for content in texts:
+        grams = {content[place : place + SHINGLE].encode() for place in range(len(content) - SHINGLE + 1)}
+        MinHash(num_perm=PERMUTATIONS).update_batch(grams)
+    theirs = time.process_time() - started
+    return {
+        "signatures_per_cpu_s": round(documents / ours, 1),
+        "datasketch_signatures_per_cpu_s": round(documents / theirs, 1),
+    }
 
 
 def main() -> None:
@@ -158,20 +192,41 @@ def main() -> None:
             supervisor.stop()
 
 
-def measure(settings: Settings, documents: int) -> dict[str, Any]:
-    """Run job and loop over the same documents."""
+def with_cleaning(settings: Settings, prefix: str, **cleaning: Any) -> Settings:
+    """The settings with another prefix on S3 and these changes to the cleaning's."""
+    s3 = settings.s3.model_copy(update={"prefix": prefix})
+    return settings.model_copy(update={"s3": s3, "cleaning": settings.cleaning.model_copy(update=cleaning)})
+
+
+def run(settings: Settings, usage: Usage, documents: int) -> tuple[float, float, dict[str, Any]]:
+    """(wall, CPU) seconds of cleaning so many documents into empty tables, and the run's summary."""
     write(ObjectStore.from_settings(settings), documents)
-    services = {process.pid for process in psutil.Process().children(recursive=True)}
-    usage = Usage(services)
-    before, started = usage.cpu(), time.perf_counter()
-    session = spark_session(settings)
-    session_wall, session_cpu = time.perf_counter() - started, usage.cpu() - before
+    pool = engine(settings)
+    with pool.begin() as connection:
+        connection.execute(
+            text("TRUNCATE documents, reprint_groups, ledger, staged_articles, procrastinate_jobs CASCADE")
+        )
+    pool.dispose()
     before, started = usage.cpu(), time.perf_counter()
     summary = clean_pending(settings)
-    wall, cpu = time.perf_counter() - started, usage.cpu() - before
+    return time.perf_counter() - started, usage.cpu() - before, vars(summary)
+
+
+def measure(settings: Settings, documents: int) -> dict[str, Any]:
+    """Run job and loop over the same documents."""
+    services = {process.pid for process in psutil.Process().children(recursive=True)}
+    usage = Usage(services)
+    small_wall, small_cpu, _ = run(with_cleaning(settings, "small"), usage, SMALL)
+    before, started = usage.cpu(), time.perf_counter()
+    spark = with_cleaning(settings, "tenth", spark_from_bytes=0)
+    session = spark_session(spark)
+    session_wall, session_cpu = time.perf_counter() - started, usage.cpu() - before
+    run(with_cleaning(settings, "first", spark_from_bytes=0), usage, 1)  # Java and the workers are warm from here on
+    _, tenth, _ = run(spark, usage, documents // 10)
+    wall, cpu, summary = run(with_cleaning(settings, "all", spark_from_bytes=0), usage, documents)
     usage.stop()
     session.stop()
-    loop_cpu = loop(settings, documents)
+    loop_wall, loop_cpu = loop(settings, documents)
     return {
         "documents": documents,
         "documents_per_cpu_s": round(documents / cpu, 1),
@@ -179,9 +234,15 @@ def measure(settings: Settings, documents: int) -> dict[str, Any]:
         "session_start_s": round(session_wall, 1),
         "session_start_cpu_s": round(session_cpu, 1),
         "peak_mib": usage.peak // 2**20,
+        "growth_exponent": round(math.log10(cpu / tenth), 3),
+        "loop_seconds": round(loop_wall, 1),
         "loop_documents_per_cpu_s": round(documents / loop_cpu, 1),
-        "ratio_to_loop": round(loop_cpu / cpu, 2),
-        **vars(summary),
+        "ratio_to_loop": round(loop_wall / wall, 2),
+        "small_documents": SMALL,
+        "small_seconds": round(small_wall, 1),
+        "small_cpu_s": round(small_cpu, 1),
+        **signatures(min(documents, 1000)),
+        **summary,
     }
 
 

@@ -172,7 +172,7 @@ class CleaningSettings(Section):
         description="a round with fewer compressed bytes is cleaned by the driver itself, without Spark; 0: always Spark",
     )
     worker_silence_s: int = Field(
-        120,
+        300,
         ge=10,
         description="a Python worker that neither sends nor receives for so long is killed and its task tried again",
     )
