@@ -8,9 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import Engine, text
 
@@ -220,3 +224,130 @@ def test_the_command_prints_one_json_object(
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert json.loads(output)["batches"] == 0
+
+
+def test_every_kind_of_bad_record_is_kept_with_its_reason(
+    settings: Settings, store: ObjectStore, database: Engine, write_batch: WriteBatch
+) -> None:
+    """A line of 100 MB, bytes that are no UTF-8, NUL bytes, deep nesting, empty bodies, an older and a newer schema."""
+    body = page("标题", article_text(1))
+    older = {**raw(7, page("旧格式", article_text(7))), "schema_version": 1}
+    for name in ("kind", "media", "parent_url", "depth", "segments"):
+        older.pop(name, None)
+    batch = write_batch(
+        "01A",
+        [
+            b'{"body": "' + b"x" * 100_000_000 + b'"}',
+            json.dumps(raw(2, body), ensure_ascii=False).encode().replace("标题".encode(), b"\xff\xfe"),
+            raw(3, body, url="https://news.example.com/\x00"),
+            b"\x00" * 50,
+            raw(5, ""),
+            raw(6, "<div>" * 10_000 + article_text(6) + "</div>" * 10_000),
+            older,
+            raw(8, body, schema_version=99),
+            raw(9, page("好的消息", article_text(9))),
+        ],
+    )
+    summary = clean_pending(settings)
+    assert summary.failed_batches == 0
+    assert summary.cleaned + summary.quarantined == 9
+    rejected = quarantine.read(store, "quarantine/cleaning/dt=2024-06-01/01A.jsonl.gz")
+    reasons = {record["line"]: record["reason"] for record in rejected}
+    assert {1, 2, 3, 4, 5, 8} <= set(reasons) <= {1, 2, 3, 4, 5, 6, 8}
+    assert "longer than" in reasons[1] and len(rejected[0]["record"]) < 2000
+    assert "not JSON" in reasons[2] and "NUL" in reasons[3] and "not JSON" in reasons[4]
+    assert "empty" in reasons[5] and "schema_version 99" in reasons[8]
+    assert {record["batch"] for record in rejected} == {batch}
+    with database.connect() as connection:
+        titles = set(connection.execute(text("SELECT title FROM documents")).scalars())
+    assert {"旧格式", "好的消息"} <= titles
+
+
+class Faulty(ThreadingHTTPServer):
+    """Passes requests on to an S3, and answers 503 to the first requests that carry or ask for an object."""
+
+    def __init__(self, target: str, refusals: int) -> None:
+        super().__init__(("127.0.0.1", 0), FaultyRequest)
+        self.target, self.refusals, self.refused = target, refusals, 0
+
+
+class FaultyRequest(BaseHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Silence: the test's output is not the place."""
+
+    def _pass_on(self) -> None:
+        server = self.server
+        assert isinstance(server, Faulty)
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if "jsonl.gz" in self.path or "parquet" in self.path:
+            server.refused += 1
+            if server.refused <= server.refusals:
+                self.send_response(503)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+        # The Host header stays: the request's signature covers it.
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+        answer = httpx.request(self.command, server.target + self.path, headers=headers, content=data, timeout=60)
+        self.send_response(answer.status_code)
+        for name, value in answer.headers.items():
+            if name.lower() not in ("connection", "transfer-encoding", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass_on  # noqa: N815
+
+
+@pytest.fixture
+def faulty(settings: Settings) -> Iterator[Faulty]:
+    """An S3 that is overloaded at first."""
+    server = Faulty(settings.s3.endpoint or "", refusals=3)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_s3_that_answers_503_is_waited_for_or_leaves_the_batches_pending(
+    settings: Settings, database: Engine, store: ObjectStore, write_batch: WriteBatch, faulty: Faulty
+) -> None:
+    write_batches(write_batch, 2)
+    address = f"http://127.0.0.1:{faulty.server_port}"
+    impatient = settings.s3.model_copy(update={"endpoint": address, "attempts": 1})
+    with pytest.raises(ObjectStoreAway, match="503"):
+        clean_pending(settings.model_copy(update={"s3": impatient}))
+    assert count(database, "ledger") == count(database, "documents") == 0
+    patient = settings.s3.model_copy(update={"endpoint": address})
+    faulty.refusals += 1
+    assert clean_pending(settings.model_copy(update={"s3": patient})).new == 10
+    assert faulty.refused > faulty.refusals
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_batches_pending(
+    settings: Settings,
+    environment: dict[str, str],
+    database: Engine,
+    store: ObjectStore,
+    write_batch: WriteBatch,
+    tmp_path: Path,
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        write_batches(write_batch, 2)
+        (disk / "full").write_bytes(b"x" * 8192)
+        options = json.dumps({"spark.local.dir": str(disk), "spark.sql.warehouse.dir": str(disk / "warehouse")})
+        full = {"YUQING_CLEANING__SPARK_FROM_BYTES": "0", "YUQING_CLEANING__SPARK_OPTIONS": options}
+        process = start({**environment, **full})
+        process.communicate(timeout=400)
+        assert process.returncode != 0
+        assert count(database, "ledger") == count(database, "documents") == 0
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    assert clean_pending(settings).new == 10
