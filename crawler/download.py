@@ -46,6 +46,17 @@ class DownloadHandler(BaseDownloadHandler):
     async def download_request(self, request: Request) -> Response:
         """Fetch; raises Scrapy's download errors, TooLarge, and Held or CircuitOpen when the host is to be left alone by now."""
         require(self.site_crawler.circuits, request)
+        proxies = self.site_crawler.proxies
+        proxies.assign(request)
+        try:
+            response = await self._fetch(request)
+        except Exception as problem:
+            proxies.broke_off(request, problem)
+            raise
+        proxies.answered(request, response)
+        return response
+
+    async def _fetch(self, request: Request) -> Response:
         if "browser" in request.meta:
             return await self._in_browser(request)
         if "to_file" in request.meta:

@@ -25,12 +25,8 @@ def conclude(crawler: SiteCrawler) -> None:
     report.complete = report.reason == "finished" and crawler.max_pages is None
     judge(report, recent_yields(crawler.store, report.site, report.started, crawler.options), crawler.options)
     flag_refusals(report)
-    days = user_agents().age_days(report.started.date())
-    if days > crawler.options.user_agents_days and identity(crawler.site, crawler.options) is None:
-        report.flag(
-            "old_user_agents",
-            f"the data of current browsers is {days} days old: update yuqing, or set crawler.bot_identity",
-        )
+    if identity(crawler.site, crawler.options) is None:
+        flag_old_browsers(report, user_agents().age_days(report.started.date()), crawler.options)
     report.proxies = crawler.proxies.as_json()
     if crawler.proxies.all_benched:
         report.flag("no_proxy", f"none of the {len(report.proxies)} proxies works: see their problems in the report")
@@ -78,6 +74,15 @@ def flag_refusals(report: CrawlReport) -> None:
     if refused > report.collected + report.duplicates:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in report.blocked.most_common(3))
         report.flag("blocked", f"{refused} pages were refused, {report.collected} came: {reasons}")
+
+
+def flag_old_browsers(report: CrawlReport, days: int, options: CrawlerSettings) -> None:
+    """Flag header sets of browsers that were current so many days ago: hardly anybody uses them by now."""
+    if days > options.user_agents_days:
+        report.flag(
+            "old_user_agents",
+            f"the data of current browsers is {days} days old: update yuqing, or set crawler.bot_identity",
+        )
 
 
 def recent_yields(store: ObjectStore, site: str, now: datetime, options: CrawlerSettings) -> list[dict[str, Any]]:

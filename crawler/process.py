@@ -263,6 +263,7 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
         "CONCURRENT_ITEMS": 1,
         "CONCURRENT_REQUESTS": max(16, 2 * site.concurrency),
         "CONCURRENT_REQUESTS_PER_DOMAIN": site.concurrency,
+        "DOWNLOADER": "crawler.downloader.ExactDownloader",
         "DOWNLOAD_DELAY": site.delay,
         "DOWNLOAD_TIMEOUT": options.download_timeout_s,
         "DOWNLOAD_MAXSIZE": options.page_bytes,

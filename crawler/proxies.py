@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import random
+from base64 import b64encode
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from scrapy import Request
+from scrapy.core.downloader.handlers.http11 import TunnelError
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    ResponseDataLossError,
+)
+from scrapy.http import Response
+
+from crawler.browser import ProxyFailed
 from yuqing.settings import CrawlerSettings
 
+USED, FAILED = "proxy_used", "proxies_failed"  # request.meta: numbers in the site's file, which tell no password
+# The proxy itself: it is away, has no such name, or refuses the tunnel.
+CERTAIN = (DownloadConnectionRefusedError, CannotResolveHostError, TunnelError, ProxyFailed)
+# The proxy, or the site behind it.
+_POSSIBLE = (DownloadTimeoutError, DownloadFailedError, ResponseDataLossError)
+_GATEWAY = frozenset({502, 504})
+REFUSED_LOGIN = 407
 _MOST_BENCHINGS = 10  # after which the pause grows no more, as in Envoy: base 30 s, at most 300 s
 
 
@@ -25,6 +45,15 @@ class Proxy:
     benchings: int = 0
     until: float = 0.0
     problem: str = ""
+
+    @property
+    def authorization(self) -> bytes:
+        """The value of the Proxy-Authorization header; empty without a user."""
+        parts = urlsplit(self.url)
+        if parts.username is None:
+            return b""
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return b"Basic " + b64encode(login.encode("latin-1", "replace"))
 
     @property
     def shown(self) -> str:
@@ -66,6 +95,45 @@ class ProxyPool:
         The run's one for every address: what a page loads comes from where the page was asked for.
         """
         return self.proxies[self.choose()].url if self.proxies else None
+
+    def assign(self, request: Request) -> None:
+        """Choose the proxy of a request that is about to be sent: meta["proxy"], and a Proxy-Authorization header.
+
+        Not earlier, in a middleware: requests wait behind one another for their host, and a proxy may be benched meanwhile.
+        """
+        if not self.proxies:
+            return
+        number = request.meta[USED] = self.choose(request.meta.get(FAILED, ()))
+        proxy = self.proxies[number]
+        request.meta["proxy"] = proxy.shown
+        if proxy.authorization:
+            request.headers["Proxy-Authorization"] = proxy.authorization
+
+    def answered(self, request: Request, response: Response) -> None:
+        """Take from an answer how the request's proxy does. Inside a tunnel every status is the site's."""
+        if USED not in request.meta:
+            return
+        plain = not request.url.startswith("https:")
+        if response.status == REFUSED_LOGIN:
+            self._failed(request, f"HTTP {REFUSED_LOGIN}: it wants another user or password")
+        elif response.status in _GATEWAY and plain:
+            self._failed(request, f"HTTP {response.status}")
+        else:
+            self.success(request.meta[USED])
+
+    def broke_off(self, request: Request, problem: Exception) -> None:
+        """Take from an error how the request's proxy does."""
+        if USED in request.meta and isinstance(problem, (*CERTAIN, *_POSSIBLE)):
+            self._failed(request, str(problem) or type(problem).__name__)
+
+    def others_left(self, request: Request) -> bool:
+        """Whether there is a proxy through which the request has not failed."""
+        return not set(request.meta.get(FAILED, ())) >= set(range(len(self.proxies)))
+
+    def _failed(self, request: Request, problem: str) -> None:
+        number = request.meta[USED]
+        request.meta[FAILED] = (*request.meta.get(FAILED, ()), number)
+        self.failure(number, problem)
 
     def choose(self, avoid: Collection[int] = ()) -> int:
         """The number of the proxy to use; not one of `avoid` while there is another."""

@@ -250,6 +250,27 @@ def test_max_pages_then_the_rest(crawl: Crawl, web: WebServer) -> None:
     assert len({document.url for document in crawl.documents()}) == 9
 
 
+def test_a_host_is_asked_for_no_more_at_once_than_its_file_says(crawl: Crawl, web: WebServer) -> None:
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def slow() -> Answer:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.2)
+        with lock:
+            under_way -= 1
+        return Answer("<p>gut</p>")
+
+    for number in range(16):
+        web.answers[f"/a/{number}"] = slow
+    web.hub([f"/a/{number}" for number in range(16)])
+    crawl.define(web.site(concurrency=2))
+    assert crawl.run("local")["crawled"] == 16
+    assert most == 2
+
+
 def test_pagination_feeds_and_sitemaps(crawl: Crawl, web: WebServer) -> None:
     for number in range(12):
         web.article(f"/a/{number}")

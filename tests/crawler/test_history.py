@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crawler.history import judge, recent_yields
+from crawler.history import flag_old_browsers, judge, recent_yields
 from crawler.report import REPORTS, CrawlReport
 from tests.crawler.conftest import Crawl, WebServer
 from yuqing.identity import new_ulid
@@ -76,6 +76,13 @@ def test_a_report_holds_nothing_that_a_database_or_a_terminal_refuses() -> None:
     assert report.errors[0]["url"] == "http://a.cn/??"
     assert len(report.errors[0]["reason"]) == 500
     json.dumps(report.as_json(), ensure_ascii=False).encode()
+
+
+def test_old_data_of_browsers_are_flagged() -> None:
+    for days, flags in ((180, []), (181, ["old_user_agents"])):
+        report = run(1)
+        flag_old_browsers(report, days, CrawlerSettings())
+        assert kinds(report) == flags
 
 
 def stored(store: ObjectStore, days_ago: float, now: datetime, found: list[int], *, site: str = "local") -> str:

@@ -1,0 +1,25 @@
+"""Scrapy's downloader, which keeps to a host's concurrency."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from scrapy import Request
+from scrapy.core.downloader import Downloader, Slot
+from scrapy.http import Response
+from twisted.internet.defer import Deferred
+
+
+class ExactDownloader(Downloader):
+    """Counts a request as under way from the moment that it is taken from its host's queue.
+
+    Scrapy (2.19) counts it when its task first runs, and meanwhile takes others from the queue: without a delay up to
+    CONCURRENT_REQUESTS at once, whatever CONCURRENT_REQUESTS_PER_DOMAIN says.
+    """
+
+    def _wait_for_download(
+        self, slot: Slot, request: Request, queue_dfd: Deferred[Response]
+    ) -> Coroutine[Any, Any, None]:
+        slot.transferring.add(request)
+        return super()._wait_for_download(slot, request, queue_dfd)
