@@ -75,7 +75,7 @@ def test_a_host_that_asks_for_a_pause_gets_one_and_others_do_not_wait(crawl: Cra
     def busy() -> Answer:
         if web.asked["/a/busy"] == 1:
             when["refused"] = time.monotonic()
-            return Answer(status=429, headers={"Retry-After": "3"})
+            return Answer(status=429, headers={"Retry-After": "6"})
         return answer("/a/busy")
 
     try:
@@ -91,12 +91,12 @@ def test_a_host_that_asks_for_a_pause_gets_one_and_others_do_not_wait(crawl: Cra
         escaped = elsewhere.replace(".", r"\.")
         site = web.site(concurrency=1, start_urls=[f"{web.url}/", f"{elsewhere}/"])
         crawl.define(site | {"articles": [*site["articles"], rf"{escaped}/a/.+"]})
-        (report,) = crawl.run(retry_after_max_s="4")["sites"]
+        (report,) = crawl.run(retry_after_max_s="8")["sites"]
         assert report["new_articles"] == 61
-        paused = (when["refused"] + 0.5, when["refused"] + 2.9)
-        during = {path for path, moment in when.items() if paused[0] < moment < paused[1]}
-        assert not [path for path in during if path.startswith("/a/")], "the host was asked during its pause"
-        assert max(when["other" + path] for path in paths) < paused[1], "the other host waited too"
+        # What was under way when the host asked for its pause has come by then.
+        later = min(moment for path, moment in when.items() if path.startswith("/a/") and moment > when["refused"] + 1)
+        assert later - when["refused"] > 5.9, "the host was asked during its pause"
+        assert max(when["other" + path] for path in paths) < later, "the other host waited too"
         assert [(event["host"], event["state"]) for event in report["circuits"]] == [("127.0.0.1", "paused")]
     finally:
         other.close()
@@ -114,7 +114,7 @@ def test_waiting_does_not_keep_sigterm_waiting(crawl: Crawl, web: WebServer) -> 
         time.sleep(0.05)
     time.sleep(1)
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=20)  # far less than the pause and than stop_timeout_s
+    output, errors = process.communicate(timeout=50)  # far less than the pause and than stop_timeout_s
     assert process.returncode == 0, errors
     assert json.loads(output)["sites"][0]["reason"] == "shutdown"
 
