@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from parsel import Selector
@@ -17,13 +15,12 @@ from crawler.canonical import site_address
 from crawler.feeds import BrokenFeed, Entry, parse_feed, parse_sitemap
 from crawler.middlewares.robots import FORBIDDEN
 from crawler.shapes import frequent_shapes
+from crawler.site_report import ArticleSeen, Finding, SiteReport, SourceSeen, Verdict
 from crawler.spiders.hints import find_value, hints
 from crawler.spiders.listing import BrokenList, base_address, json_entries, linked_addresses
 from yuqing.contracts import now
 from yuqing.sites import FieldSelectors, ListPage, Search, Site
 
-Verdict = Literal["ok", "warn", "fail"]
-WORST: tuple[Verdict, ...] = ("fail", "warn", "ok")
 _STALE_FEED_DAYS = 30  # a medium that has published nothing for so long has left its feed behind
 _SHORT_CHARACTERS = 100  # of text outside links: below it a page is a caption, or empty without JavaScript
 _LOST_SHARE = 0.001  # replacement characters; a page read in a wrong charset has dozens in a hundred
@@ -31,71 +28,6 @@ _FEW_MATCHES = 0.2  # share of the links of a `links` selector below which it ta
 _SILENT = "//script | //style | //noscript | //template | //a | //select | //option | //button"
 _SHOWN = 80  # characters of a finding
 _NOTHING = Entry("")  # a listing that says nothing of its article
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is said of one rule of the site's file."""
-
-    rule: str
-    verdict: Verdict
-    says: str
-    cure: str = ""
-
-
-@dataclass(frozen=True)
-class ArticleSeen:
-    """An article page, field by field; `characters` are those of the text outside links."""
-
-    url: str
-    rule: str
-    pattern: str | None
-    status: int | None
-    problem: str | None
-    canonical: str | None = None
-    title: str | None = None
-    author: str | None = None
-    published_at: datetime | None = None
-    characters: int = 0
-    encoding: str = ""
-    media: int = 0
-    via_browser: bool = False
-
-
-@dataclass(frozen=True)
-class SourceSeen:
-    """A page of a list, feed, sitemap or search."""
-
-    rule: str
-    url: str
-    status: int | None
-    problem: str | None
-    links: int
-    articles: int
-    hosts: dict[str, int]
-
-
-@dataclass(frozen=True)
-class SiteReport:
-    """All that was found."""
-
-    site: str
-    sources: list[SourceSeen]
-    articles: list[ArticleSeen]
-    findings: list[Finding]
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of all rules."""
-        found = {finding.verdict for finding in self.findings}
-        return next((verdict for verdict in WORST if verdict in found), "ok")
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON-ready values."""
-        values = asdict(self)
-        for article in values["articles"]:
-            article["published_at"] = article["published_at"] and article["published_at"].isoformat()
-        return {"site": self.site, "verdict": self.verdict, **values}
 
 
 def judge(site: Site, canary: Canary) -> SiteReport:

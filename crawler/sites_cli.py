@@ -19,7 +19,7 @@ from yuqing.site_files import SiteFile, load_site, read_site_files, set_verified
 from yuqing.sites import Site
 
 if TYPE_CHECKING:
-    from crawler.site_check import SiteReport
+    from crawler.site_report import SiteReport
 
 app = typer.Typer(help="Sites: list, check their rules, draft new ones.", no_args_is_help=True)
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
