@@ -3,7 +3,7 @@
 YUQING := .venv/bin/yuqing
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup run test test-fast test-slow lint format bench clean
+.PHONY: help setup run test test-fast test-slow lint format eval-extraction bench clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ lint: setup ## ruff, mypy --strict, import-linter
 format: setup ## let ruff format and mend
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
+
+eval-extraction: setup ## score main text, dates and authors on labelled pages; DATA=folder for pages from outside
+	@PYTHONPATH=. .venv/bin/python benchmarks/extraction.py $(DATA)
 
 bench: setup ## every benchmark, one JSON line each (starts the services unless they run)
 	@$(YUQING) status >/dev/null 2>&1 || { $(YUQING) up --detach >&2 && ours=yes; }; \

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,7 +58,7 @@ def _only_standard_input(jsonl: str) -> None:
 
 @app.command("extract")
 def extract(jsonl: _JSONL) -> None:
-    """Pages to articles: {"id", "path" or "html"} a line -> {"id", "title", "text", "published_at", "author", ...}."""
+    """Pages to articles: {"id", "path" or "html", "fetched_at"?} a line -> {"id", "title", "text", "published_at", ...}."""
     from yuqing.jsonlines import answer_lines
 
     _only_standard_input(jsonl)
@@ -87,7 +88,7 @@ def extract_line(record: dict[str, Any]) -> dict[str, Any]:
     if not html.strip():
         raise ValueError("the page is empty")
     page = extract.read(html)
-    found = metadata.read(page)
+    found = metadata.read(page, fetched_at=_fetched_at(record))
     title = one_line(found.title)
     text = without_title(normalise(extract.main_text(page, html)).text, title)
     local = found.published_at.astimezone(CHINA).isoformat() if found.published_at else None
@@ -99,6 +100,17 @@ def extract_line(record: dict[str, Any]) -> dict[str, Any]:
         "source": one_line(found.source or "") or None,
         "language": language(text),
     }
+
+
+def _fetched_at(record: dict[str, Any]) -> datetime | None:
+    """When the page was fetched (RFC 3339), which relative times refer to."""
+    stated = record.get("fetched_at")
+    if stated is None:
+        return None
+    fetched_at = datetime.fromisoformat(stated) if isinstance(stated, str) else None
+    if fetched_at is None or fetched_at.tzinfo is None:
+        raise ValueError('"fetched_at" has to be a time with a zone, as in 2024-05-20T10:00:00+08:00')
+    return fetched_at
 
 
 @app.command("dedup")

@@ -12,8 +12,8 @@ from lxml.html import HtmlElement
 
 from cleaning.boilerplate import ends_article, is_boilerplate, without_editor
 
-# Under this many characters of prose the libraries are asked, too: flashes, captions and pages whose markup misleads.
-FALLBACK_BELOW = 150
+# Under this many characters the libraries are asked, too: captions and pages whose markup misleads. A flash has 60 and more.
+FALLBACK_BELOW = 60
 
 # A block whose text is mostly links is navigation; a paragraph of an article with many names linked stays below this.
 LINK_SHARE = 0.6
@@ -44,23 +44,30 @@ _SILENT = frozenset((
 ))
 _ASIDE_TAGS = frozenset(("nav", "aside", "footer"))
 # fmt: on
-# Words of class and id names that announce something beside the article, in the English and pinyin that Chinese sites use.
+# Words of class and id names, in the English and pinyin of Chinese sites: of readers' words, which are never the article,
+# and of what stands beside it.
+_READERS_NAMES = re.compile(
+    "(?<![a-z])(?:comments?|commentlist|reply|replies|pinglun|gentie|related|relative|xiangguan|recommend(?:s|ed)?|tuijian)(?![a-z])"
+)
 _ASIDE_NAMES = re.compile(
-    "(?<![a-z])(?:comments?|commentlist|reply|replies|pinglun|side(?:bar)?|foot(?:er)?|relat(?:ed|ive|ion)s?|xiangguan|recommend(?:s|ed)?|"
-    "tuijian|hot(?:news|list)?|rank(?:ing)?|shares?|bdsharebuttonbox|nav(?:bar|igation)?|menu|breadcrumbs?|crumbs?|copyrights?|"
-    "disclaimer|login|advertisements?|adverts?|ads?|banner|popup|modal|subscribe|qr(?:code)?|erweima|ewm|tags?|pager|pagination|"
-    "toolbar|statement|shengming|guanggao)(?![a-z])"
+    "(?<![a-z])(?:side(?:bar)?|foot(?:er)?|relations?|hot(?:news|list)?|rank(?:ing)?|shares?|bdsharebuttonbox|nav(?:bar|igation)?|menu|"
+    "breadcrumbs?|crumbs?|copyrights?|disclaimer|login|advertisements?|adverts?|ads?|banner|popup|modal|subscribe|qr(?:code)?|"
+    "erweima|ewm|tags?|pager|pagination|toolbar|statement|shengming|guanggao)(?![a-z])"
 )
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _STAMP = re.compile(r"\d{2,4}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,4}.{0,6}?\d{1,2}[:：]\d{2}")
 _STAMP_LENGTH = 80
+_LEADING_DATE = re.compile(
+    r"(?:19|20)\d{2}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}|\d{1,2}[-/月]\d{1,2}日?\s+\d{1,2}[:：]\d{2}"
+)
 
 DATELINE_LENGTH = 120  # what names date, author and source is short; longer blocks are prose
 
 
 @dataclass
 class Paragraph:
-    """A block of text, how many of its characters are inside links, and whether its markup puts it beside the article.
+    """A block of text, how many of its characters are inside links, and whether its markup puts it beside the article (`aside`)
+    or among the readers' words (`readers`).
 
     `place` is the tag and class of the element that holds it: what repeats for each post of a thread. `parts` are its
     inline elements one by one, in datelines: their style parts them on the screen, not their text.
@@ -69,6 +76,7 @@ class Paragraph:
     text: str
     link_characters: int
     aside: bool = False
+    readers: bool = False
     place: str = ""
     parts: tuple[str, ...] = ()
 
@@ -117,8 +125,9 @@ def walk(tree: HtmlElement) -> Page:
     """
     blocks: list[Paragraph] = []
     pieces: list[str] = []
-    linked = in_link = silent = asides = 0
-    stack: list[tuple[HtmlElement, int]] = []  # the open elements, and where their blocks begin
+    linked = in_link = silent = asides = readers = 0
+    # The open elements, where their blocks begin, and whether they are aside and readers'.
+    stack: list[tuple[HtmlElement, int, bool, bool]] = []
     spans: list[tuple[int, int]] = []
 
     def close() -> None:
@@ -129,7 +138,9 @@ def walk(tree: HtmlElement) -> Page:
             parts: tuple[str, ...] = ()
             if len(pieces) > 1 and len(text) <= DATELINE_LENGTH:
                 parts = tuple(piece for part in pieces if (piece := " ".join(part.split())))
-            blocks.append(Paragraph(text, linked, asides > 0, f"{place.tag} {place.get('class') or ''}", parts))
+            blocks.append(
+                Paragraph(text, linked, asides > 0, readers > 0, f"{place.tag} {place.get('class') or ''}", parts)
+            )
         pieces.clear()
         linked = 0
 
@@ -140,15 +151,18 @@ def walk(tree: HtmlElement) -> Page:
             close()
         if event == "start":
             if is_block:
-                stack.append((element, len(blocks)))
-                asides += _is_aside(element, tag)
+                beside, by_readers = _kind(element, tag)
+                stack.append((element, len(blocks), beside, by_readers))
+                asides += beside
+                readers += by_readers
             silent += tag in _SILENT
             in_link += tag == "a"
             text = element.text
         else:
             if is_block:
-                _, begin = stack.pop()
-                asides -= _is_aside(element, tag)
+                _, begin, beside, by_readers = stack.pop()
+                asides -= beside
+                readers -= by_readers
                 if len(blocks) > begin:
                     spans.append((begin, len(blocks)))
                     if tag == "form" and sum(map(_worth, blocks[begin:])) < FORM_PROSE:
@@ -165,20 +179,20 @@ def walk(tree: HtmlElement) -> Page:
     return Page(tree, blocks, _most_prose(blocks, spans))
 
 
-def _is_aside(element: HtmlElement, tag: str) -> bool:
-    if tag in _ASIDE_TAGS:
-        return True
-    names = f"{element.get('class') or ''} {element.get('id') or ''}"
-    if len(names) > 1 and tag != "body" and _ASIDE_NAMES.search(names.lower()):
-        return True
-    return element.get("hidden") is not None or _HIDDEN.search(element.get("style") or "") is not None
+def _kind(element: HtmlElement, tag: str) -> tuple[bool, bool]:
+    """(beside the article, among the readers' words), by an element's own markup."""
+    names = f"{element.get('class') or ''} {element.get('id') or ''}".lower()
+    named = len(names) > 1 and tag != "body"
+    beside = tag in _ASIDE_TAGS or (named and _ASIDE_NAMES.search(names) is not None)
+    hidden = element.get("hidden") is not None or _HIDDEN.search(element.get("style") or "") is not None
+    return beside or hidden, named and _READERS_NAMES.search(names) is not None
 
 
 def _most_prose(blocks: Sequence[Paragraph], spans: list[tuple[int, int]]) -> slice:
     """The innermost of the elements whose blocks are worth most together, or the run of blocks that is worth far more."""
     best, most = slice(0, len(blocks)), 0
     for with_asides in (False, True):
-        worths = [_worth(block) if with_asides or not block.aside else 0 for block in blocks]
+        worths = [0 if block.readers or (block.aside and not with_asides) else _worth(block) for block in blocks]
         totals = [0, *accumulate(worths)]
         worth, length, begin = max(
             ((totals[end] - totals[begin], begin - end, begin) for begin, end in spans), default=(0, 0, 0)
@@ -223,7 +237,9 @@ def paragraphs(root: HtmlElement) -> list[Paragraph]:
 
 def link_share(page: Page) -> float:
     """Share of the likeliest article's characters that are inside links, boilerplate aside, in [0, 1]."""
-    blocks = [block for block in page.blocks[page.article] if not block.aside and not is_boilerplate(block.text)]
+    blocks = [
+        block for block in page.blocks[page.article] if not (block.aside or block.readers or is_boilerplate(block.text))
+    ]
     return sum(block.link_characters for block in blocks) / max(1, sum(len(block.text) for block in blocks))
 
 
@@ -232,6 +248,7 @@ def tidy(blocks: Sequence[Paragraph]) -> str:
     lines: list[str] = []
     total = sum(len(block.text) for block in blocks)
     seen = 0
+    prose = False
     for block in blocks:
         text = block.text.strip()
         seen += len(text)
@@ -240,11 +257,14 @@ def tidy(blocks: Sequence[Paragraph]) -> str:
             if seen > total / 2:
                 break
             continue
+        if not prose and len(text) <= _STAMP_LENGTH and _LEADING_DATE.search(text) and not _PROSE.search(text):
+            continue  # "2023-03-28 15:02 松原教育网 记者 聂小川"
         if is_boilerplate(text) or (block.link_share > LINK_SHARE and not text.endswith(_FULL_STOPS)):
             continue
         text = without_editor(text)
         if text:
             lines.append(text)
+            prose = prose or _PROSE.search(text) is not None
     return "\n".join(lines)
 
 
@@ -301,7 +321,8 @@ def selected_text(page: Page, selector: str) -> str:
 
 def main_text(page: Page, html: str) -> str:
     """The article's own text, paragraphs one a line; empty when there is none. `html` is what the page was read from."""
-    text = tidy(first_post([block for block in page.blocks[page.article] if not block.aside]))
+    posts = first_post([block for block in page.blocks[page.article] if not block.readers])
+    text = tidy([block for block in posts if not block.aside])
     for fallback in (_by_readability, _by_trafilatura):
         if len(text) >= FALLBACK_BELOW:
             break
