@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from http.cookiejar import Cookie
 from typing import Self
 
-from scrapy import Request, Spider
+from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.http import Response
@@ -32,9 +32,10 @@ class SiteCookiesMiddleware(CookiesMiddleware):
             middleware.jars[None].set_cookie(cookie)
         return middleware
 
-    def process_request(self, request: Request, spider: Spider | None = None) -> Request | Response | None:
+    # Without the spider that Scrapy's own still takes, and warns of in the log.
+    def process_request(self, request: Request) -> Request | Response | None:  # type: ignore[override]
         """Add the cookies, as many as servers take."""
-        result = super().process_request(request, spider)
+        result = super().process_request(request)
         header = request.headers.get("Cookie")
         if header and len(header) > _HEADER_BYTES:
             request.headers["Cookie"] = header[:_HEADER_BYTES].rpartition(b"; ")[0]
