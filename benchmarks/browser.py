@@ -254,7 +254,7 @@ def measure(way: str, address: str, count: int) -> dict[str, float]:
         except psutil.Error:
             continue
         peak = max(peak, memory / 2**20)
-        time.sleep(1)
+        time.sleep(3)  # a look costs the processes that are looked at some milliseconds each
     assert process.stdout is not None
     if process.returncode:
         raise SystemExit(f"{way} ended with status {process.returncode}")

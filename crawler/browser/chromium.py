@@ -102,6 +102,8 @@ class Browser:
     def __init__(self, settings: CrawlerSettings, folder: Path, *, collect_requests: bool) -> None:
         self.proxy = FilteringProxy()
         self.allow_private: bool | None = None
+        self.worn = False
+        """Whether another browser should take this one's place: after crawler.browser_pages, or by its memory."""
         self._settings = settings
         self._folder = folder
         self._collect_requests = collect_requests
@@ -128,6 +130,7 @@ class Browser:
             self._check(load, page)
             if idle():
                 driver.get("about:blank")  # its scripts would run on
+            self.worn = self._is_worn()
             return page
         except BrowserFailed as problem:
             if load.screenshot and driver:
@@ -148,15 +151,6 @@ class Browser:
         except Exception as problem:  # the driver's own process is gone: urllib3 and socket errors
             raise BrowserCrashed(f"the browser failed on {load.url}: {problem!r}") from problem
 
-    @property
-    def worn(self) -> bool:
-        """Whether another browser should take this one's place: after crawler.browser_pages, or by its memory."""
-        if self._pages >= self._settings.browser_pages:
-            return True
-        if not self._pid or self._pages % _MEMORY_EVERY:
-            return False
-        return processes.memory_mib(self._pid) > self._settings.browser_memory_mib
-
     def quit(self) -> None:
         """End Chromium and its driver, by force when they do not answer."""
         driver, self._driver = self._driver, None
@@ -171,6 +165,12 @@ class Browser:
         pid, self._pid = self._pid, 0
         if pid:
             processes.kill_group(pid)
+
+    def _is_worn(self) -> bool:
+        if self._pages >= self._settings.browser_pages:
+            return True
+        heavy = self._settings.browser_memory_mib
+        return self._pages % _MEMORY_EVERY == 0 and processes.memory_mib(self._pid) > heavy
 
     def _prepare(self, driver: Chrome, load: PageLoad) -> None:
         """Name, cookies and a clean record of requests; what has not changed since the last page is not sent again."""
