@@ -8,10 +8,12 @@ from pathlib import Path
 
 # The parent of the driver is this process, the parent of Chromium is the driver. One that died before the kernel was told
 # to watch it has left us with another parent: then the program does not start at all. `nice`: where cores are few, the
-# event loop, which serves the browsers too, comes first.
+# event loop, which serves the browsers too, comes first. Where the kernel groups processes by session (sched(7), autogroup)
+# only the group's own value counts.
 _DYING_WITH_PARENT = """#!/bin/sh
 parent="${{BROWSER_DRIVER_PID:-{crawler}}}"
 [ -n "$BROWSER_DRIVER_PID" ] && nice=0 || nice=5
+{{ [ $nice = 0 ] || echo $nice > /proc/self/autogroup; }} 2>/dev/null
 export BROWSER_DRIVER_PID=$$
 exec nice -n "$nice" setpriv --pdeathsig KILL \\
     /bin/sh -c '[ "$PPID" = "$1" ] || exit 1; shift; exec "$@"' sh "$parent" "{program}" "$@"
