@@ -104,6 +104,7 @@ class _Crawl:
         self.reports: list[CrawlReport] = []
         self.stopping = False
         self.crawlers: list[SiteCrawler] = []
+        self.under_way: set[SiteCrawler] = set()
         self.problems: list[BaseException] = []
         logging.disable(logging.INFO)  # Scrapy sets its loggers to DEBUG and lists its versions
         self.process = AsyncCrawlerProcess(_PROCESS_SETTINGS)
@@ -186,6 +187,7 @@ class _Crawl:
             )
             self.reports.append(report)
             self.crawlers.append(crawler)
+            self.under_way.add(crawler)
             try:
                 await self.process.crawl(crawler, **self.arguments)
                 if batches.failure is None:
@@ -195,6 +197,8 @@ class _Crawl:
             except Exception as problem:
                 log.exception("the crawl of a site broke off", site=site.name)
                 self.problems.append(problem)
+            finally:
+                self.under_way.discard(crawler)
             log.info(
                 "crawled",
                 site=site.name,
@@ -214,13 +218,21 @@ class _Crawl:
 
     async def _stop(self) -> None:
         try:
-            await asyncio.wait_for(self.process.stop(), self.options.stop_timeout_s)
+            async with asyncio.timeout(self.options.stop_timeout_s):
+                await asyncio.gather(*map(self._end, self.crawlers))
         except TimeoutError:
             log.warning("requests under way did not end in time; they are left to the next run")
             await asyncio.gather(*(self._leave(crawler) for crawler in self.crawlers))
             if self.browsers:
                 self.browsers.kill()
             self._stop_reactor()
+
+    async def _end(self, crawler: SiteCrawler) -> None:
+        """Stop a crawl; one that is still opening, which Scrapy's own stop would pass over, as soon as it has begun."""
+        while crawler in self.under_way:
+            if crawler.engine and crawler.engine.running:
+                await crawler.engine.stop_async()
+            await asyncio.sleep(0.05)
 
     async def _leave(self, crawler: SiteCrawler) -> None:
         """Write what a crawl has that will not end by itself."""

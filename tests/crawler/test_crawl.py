@@ -362,6 +362,17 @@ def test_sigterm_does_not_wait_for_a_page_that_never_comes(crawl: Crawl, web: We
     assert [document.url for document in crawl.documents()] == [f"{web.url}/a/1"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.6, 1.0, 1.4, 1.8, 2.5, 4.0, 6.0, 8.0])
+def test_sigterm_is_heard_while_the_crawl_is_opening(crawl: Crawl, web: WebServer, after_s: float) -> None:
+    web.answers["/"] = Answer(behave=lambda handler: time.sleep(300))
+    crawl.define(*(web.site(name=f"local{number}") for number in range(8)))
+    process = crawl.start("--all", stop_timeout_s="3", download_timeout_s="250")
+    time.sleep(after_s)  # before its handlers are there the signal ends the process by itself
+    status, _, errors = crawl.finish(process, signal.SIGTERM)
+    assert status in (0, 1, -signal.SIGTERM), errors
+
+
 def test_s3_away_at_the_start(crawl: Crawl, web: WebServer) -> None:
     web.hub(["/a/1"])
     crawl.define(web.site())
