@@ -53,6 +53,7 @@ _SOURCE = re.compile(
     r"(?:文章|信息|新闻|稿件|本文|消息)?(?:来\s*源|稿\s*源|转自|出处)\s*(?:于|自)?\s*[:：]\s*[《「\[【(（]?\s*"
     r"(?P<source>[^\s|｜,，。;；)（(）》」\[\]【】:：]{2,20})"
 )
+_SOURCE_LABEL = re.compile("[源处處自]")  # a character of each label, in both scripts
 _NEXT_LABEL = re.compile(r"(?:作者|编辑|责编|记者|责任编辑|时间|日期|发布|浏览|点击|阅读|字号|评论|\d{4}[-年/]).*$")
 _NOT_A_SOURCE = re.compile(
     r"^(?:转载(?:文章)?|网络|互联网|本站(?:原创)?|原创|未知|不详|整理|其他|其它|网上|作者|佚名)$|[=\"]"
@@ -95,7 +96,8 @@ def author(page: Page, markup: Markup, title_at: int | None, hint: str | None) -
 
 def source(page: Page, markup: Markup) -> str | None:
     """The medium that the article says it comes from (来源), which is a reprint's origin."""
-    for line in attributions(page.blocks):
+    labelled = [block for block in page.blocks if _SOURCE_LABEL.search(block.text)]
+    for line in attributions(labelled):
         if match := _SOURCE.search(line):
             name = _NEXT_LABEL.sub("", match["source"]).strip("-—_·")
             if len(name) >= 2 and not _NOT_A_SOURCE.search(name) and not _is_person(name):

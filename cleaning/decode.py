@@ -19,6 +19,7 @@ _BYTES.pop("", None)
 _CONTINUATION = "[" + re.escape("".join(char for char, byte in _BYTES.items() if byte < 0xC0)) + "]"
 # Three and more sequences of UTF-8, one after another: no European text has them. é, è or ä beside « and a dash have one.
 _FEWEST = 3
+_LEADS = re.compile("[\u00c2-\u00f4]")  # each sequence has one, and so has every other pair of GBK
 _MOJIBAKE = re.compile(
     f"(?:[\u00c2-\u00df]{_CONTINUATION}|[\u00e0-\u00ef]{_CONTINUATION}{{2}}|[\u00f0-\u00f4]{_CONTINUATION}{{3}}){{{_FEWEST},}}"
 )
@@ -60,6 +61,8 @@ def _known(name: str) -> str | None:
 
 def repair(text: str) -> str:
     """Undo UTF-8 (once or twice) or GBK that was read as Latin-1 or Windows-1252, where that is certain, also in parts."""
+    if len(_LEADS.findall(text)) < _FEWEST:
+        return text
     for _ in range(2):
         repaired = _MOJIBAKE.sub(_from_utf8, text)
         if repaired == text:
