@@ -151,6 +151,7 @@ def cost(command: list[str], environment: dict[str, str]) -> Cost:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output)
         sampler = threading.Thread(target=sample)
         sampler.start()
+        # Its peak is that of the samples: what wait4 tells begins with the memory of this process, which it is forked from.
         _, status, usage = os.wait4(process.pid, 0)
         ended.set()
         sampler.join()
@@ -159,7 +160,7 @@ def cost(command: list[str], environment: dict[str, str]) -> Cost:
         printed = output.read().decode()
     if process.returncode:
         raise SystemExit(f"{command[:4]} ended with status {process.returncode}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, memory, printed)
+    return Cost(usage.ru_utime + usage.ru_stime, max(memory, default=0.0), memory, printed)
 
 
 def crawl(folder: Path, address: str, hub: str, environment: dict[str, str]) -> tuple[Cost, int]:
