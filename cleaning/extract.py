@@ -57,6 +57,7 @@ _ASIDE_NAMES = re.compile(
 _HIDDEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _STAMP = re.compile(r"\d{2,4}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,4}.{0,6}?\d{1,2}[:：]\d{2}")
 _STAMP_LENGTH = 80
+_POSTED = re.compile("楼|樓|发表|發表|张贴|發佈|发布|回复|回覆|回帖|评论|評論|引用|阅读|posted", re.IGNORECASE)
 _LEADING_DATE = re.compile(
     r"(?:19|20)\d{2}\s*[-/.年]\s*\d{1,2}\s*[-/.月]\s*\d{1,2}|\d{1,2}[-/月]\d{1,2}日?\s+\d{1,2}[:：]\d{2}"
 )
@@ -271,11 +272,12 @@ def tidy(blocks: Sequence[Paragraph]) -> str:
 def first_post(blocks: list[Paragraph]) -> list[Paragraph]:
     """What opens a thread or a blog's page, without the answers and the older posts.
 
-    Posts carry a time of day in elements of one tag and class, above or below their text.
+    Posts carry "发表于" or the like and a time in elements of one tag and class, above or below their text. The updates of a
+    live report carry a time alone, and stay together.
     """
     stamps: dict[str, list[int]] = {}
     for index, block in enumerate(blocks):
-        if len(block.text) <= _STAMP_LENGTH and _STAMP.search(block.text):
+        if len(block.text) <= _STAMP_LENGTH and _STAMP.search(block.text) and _POSTED.search(block.text):
             stamps.setdefault(block.place, []).append(index)
     places = max(stamps.values(), key=len, default=[])
     if len(places) < 2:

@@ -63,6 +63,11 @@ def test_of_a_thread_the_opening_post_is_kept(below: bool) -> None:
     assert main_text(html).count(SENTENCE) == 5
 
 
+def test_the_updates_of_a_live_report_stay_together() -> None:
+    updates = "".join(f"<p class='time'>2024-05-31 15:2{n}</p><p>{line}</p>" for n, line in enumerate(TEXT.split("\n")))
+    assert all(line in main_text(f"<body><div>{updates}</div></body>") for line in TEXT.split("\n"))
+
+
 def test_a_page_may_be_nested_deeply() -> None:
     html = "<div>" * 10_000 + PARAGRAPHS + "</div>" * 10_000
     assert isinstance(main_text(html), str)
