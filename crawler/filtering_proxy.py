@@ -2,7 +2,7 @@
 
 HTTP requests in absolute form and CONNECT (TLS, websockets) are served in the crawler's event loop; each connection goes to
 an address that the site's Egress has checked, or to the operator's proxy once its target is checked. The rest is answered
-with 403 and told to the route.
+with 403 and told to the route; what Chromium wants for itself is refused without a word.
 """
 
 from __future__ import annotations
@@ -25,6 +25,21 @@ _CHUNK_BYTES = 2**16
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST = 4, 20, 1  # linux/netlink.h, linux/sock_diag.h
 
 _GONE = (OSError, EOFError, asyncio.LimitOverrunError, ValueError)  # ValueError: what is no request of a proxy
+
+# What Chromium asks for on its own account, whatever its flags say: no page of a site needs it, and nobody need know of us.
+_ERRANDS = frozenset(
+    {
+        "accounts.google.com",
+        "android.clients.google.com",
+        "clientservices.googleapis.com",
+        "content-autofill.googleapis.com",
+        "optimizationguide-pa.googleapis.com",
+        "redirector.gvt1.com",
+        "safebrowsing.googleapis.com",
+        "update.googleapis.com",
+        *(f"clients{number}.google.com" for number in range(1, 7)),
+    }
+)
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -68,7 +83,7 @@ class FilteringProxy:
         """Serve a new page's requests by its route. Connections that were opened by another one are closed."""
         before, self._route = self._route, route
         self.problems.clear()
-        if before and (before.egress, before.upstream) != (route.egress, route.upstream):
+        if before and _way(before) != _way(route):
             for connection in self._connections:
                 connection.cancel()
 
@@ -105,6 +120,9 @@ class FilteringProxy:
             host, port = _destination(method, target)
         except ValueError:
             await _answer(writer, "400 Bad Request")
+            return
+        if host in _ERRANDS:
+            await _answer(writer, "403 Forbidden")
             return
         route = self._route
         try:
@@ -170,6 +188,11 @@ class FilteringProxy:
         except (OSError, EOFError) as problem:
             raise UpstreamFailed(f"the proxy {proxy.hostname}: {problem or type(problem).__name__}") from problem
         return reader, writer
+
+
+def _way(route: Route) -> tuple[object, ...]:
+    """What connections must have in common to be kept from one page to the next."""
+    return route.egress, route.upstream, route.authorization
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes | None:

@@ -137,6 +137,9 @@ def test_refusals_and_failures_are_told(web: WebServer) -> None:
         assert isinstance(proxy.problems["www.test"], RefusedAddress)
         assert isinstance(proxy.problems["nowhere.test"], OSError)
         proxy.take(route())
+        errand = f"CONNECT accounts.google.com:{port} HTTP/1.1\nHost: x"
+        assert (await ask(proxy, errand))[0] == 403  # though this name is at 127.0.0.1, too
+        assert "accounts.google.com" not in proxy.problems
         assert (await ask(proxy, f"CONNECT 169.254.169.254:{port} HTTP/1.1\nHost: x"))[0] == 403
         assert (await ask(proxy, "GET http://127.0.0.1:1/a HTTP/1.1\nHost: x"))[0] == 502
 
