@@ -92,7 +92,9 @@ class CrawlerSettings(Section):
     """The crawl: which sites, how much at once, how large and how long things may be."""
 
     sites_folders: tuple[Path, ...] = Field((), description="folders of site files, in place of the shipped ones")
-    concurrent_sites: int = Field(4, ge=1, description="sites crawled at the same time")
+    concurrent_sites: int = Field(
+        16, ge=1, description="sites crawled at the same time; most of a crawl is waiting for the sites' delays"
+    )
     batch_pages: int = Field(500, ge=1, description="a batch is written when it has this many pages,")
     batch_bytes: int = Field(32 * 2**20, ge=1, description="or this many bytes,")
     batch_seconds: float = Field(60, gt=0, description="or this age")
