@@ -137,15 +137,17 @@ class Retries:
         reason: str,
         *,
         asked: bool = True,
+        read: bool = False,
         entry: Entry | None = None,
         parent: str | None = None,
         found_by: str = "",
     ) -> None:
         """A page could not be had; `url` is the address as announced, before any redirect.
 
-        asked: False when its host was left alone; such a run is no attempt.
+        asked: False when its host was left alone; such a run is no attempt. read: it came and was lost before it was in
+        a batch, so that this run takes it for settled.
         """
-        if self.settled(self.address(url)):
+        if not read and self.settled(self.address(url)):
             return  # a page that is known and was to be read once more
         self._fail(Failure("page", url, reason, now(), parent=parent, found_by=found_by, entry=entry), asked=asked)
 

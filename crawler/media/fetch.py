@@ -57,16 +57,16 @@ class Recordings:
 
     async def _fetch(self, url: str, page: str) -> Fetched:
         async with self._gate:
-            with temporary_folder() as folder:
-                try:
+            try:
+                with temporary_folder() as folder:
                     reference = await self._store(url, page, folder)
-                except YuqingError:
-                    raise
-                except Exception as problem:  # noqa: BLE001 — whatever the web does to us is a reason, not a crash
-                    reason = str(problem) or type(problem).__name__
-                    self.crawler.report.media_failed += 1
-                    self.crawler.report.error(url, f"recording: {reason}")
-                    return Fetched(MediaReference(url=url, error=reason), again=not _is_final(problem))
+            except YuqingError:
+                raise
+            except Exception as problem:  # noqa: BLE001 — whatever the web or the disk does to us is a reason, not a crash
+                reason = str(problem) or type(problem).__name__
+                self.crawler.report.media_failed += 1
+                self.crawler.report.error(url, f"recording: {reason}")
+                return Fetched(MediaReference(url=url, error=reason), again=not _is_final(problem))
         self.crawler.report.media += 1
         return Fetched(reference)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -19,6 +21,8 @@ from scrapy.http import Headers, Response
 from crawler.egress import CheckedTransport, Egress
 from crawler.media.content import SNIFF_BYTES
 
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's number for the format
+_PIECE = 65_536  # bytes decompressed at a time
 _CONTENT_RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)", re.IGNORECASE)
 
 
@@ -162,7 +166,11 @@ async def _take(response: httpx.Response, transfer: Transfer) -> int:
         raise DownloadFailedError("the server has not the range that it was asked for")
     if response.status_code not in (200, 206):
         return response.status_code
-    encoded = response.headers.get("content-encoding", "identity").lower() not in ("", "identity")
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    encoded = encoding not in ("", "identity")
+    # We ask for none. Some servers pack whatever they send, always with gzip.
+    if encoded and encoding not in ("gzip", "x-gzip"):
+        raise TransferRefused(f"it comes compressed ({encoding[:40]}), which was not asked for", final=False)
     skip = 0
     if response.status_code == 200:  # all of it: the server knows no ranges, or has another version by now
         transfer.begin_again()
@@ -182,7 +190,7 @@ async def _take(response: httpx.Response, transfer: Transfer) -> int:
         transfer.validator = _validator(response.headers)
     with transfer.path.open("ab") as target:
         # As they come: chunks of one size would keep back what came last before a break.
-        async for chunk in response.aiter_bytes() if encoded else response.aiter_raw():
+        async for chunk in _unpacked(response) if encoded else response.aiter_raw():
             transfer.received += len(chunk)
             if skip:
                 skip, chunk = max(0, skip - len(chunk)), chunk[skip:]
@@ -192,6 +200,27 @@ async def _take(response: httpx.Response, transfer: Transfer) -> int:
     if transfer.wanted:
         raise DownloadFailedError(f"{transfer.wanted} bytes of the range are missing")
     return 200
+
+
+async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
+    """A gzip body in pieces of _PIECE bytes at most, so that whoever takes them can stop before the next is made."""
+    decoder = zlib.decompressobj(_GZIP)
+    try:
+        async for chunk in response.aiter_raw():
+            if decoder.eof:
+                raise DownloadFailedError("something follows the end of the gzip body")
+            while True:
+                piece = decoder.decompress(chunk, _PIECE)
+                yield piece
+                chunk = decoder.unconsumed_tail
+                if not chunk and len(piece) < _PIECE:
+                    break
+            if decoder.unused_data:
+                raise DownloadFailedError("something follows the end of the gzip body")
+    except zlib.error as problem:
+        raise DownloadFailedError(f"the gzip body is damaged: {problem}") from problem
+    if not decoder.eof:
+        raise DownloadFailedError("the gzip body has no end")
 
 
 def _validator(headers: httpx.Headers) -> str | None:

@@ -46,6 +46,7 @@ class SiteSpider(Spider):
         """Scrapy's way in."""
         spider = cls(of(crawler), **keywords)
         spider._set_crawler(crawler)
+        crawler.signals.connect(spider.lost, signals.item_error)
         return spider
 
     async def start(self) -> AsyncIterator[Request | LateRecordings]:
@@ -149,17 +150,28 @@ class SiteSpider(Spider):
         elif not isinstance(problem, AlreadySeen):
             self._missed(request, str(problem) or type(problem).__name__)
 
+    def lost(self, item: FetchedPage | LateRecordings, response: Response | None, failure: Failure) -> None:
+        """A page that was read and then lost on its way to the batch, by a fault of ours or of this computer."""
+        reason = f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
+        request = response.request if response is not None else None
+        if isinstance(item, LateRecordings) or request is None:
+            self.report.error(item.failures[0].url if isinstance(item, LateRecordings) else "", reason)
+        else:
+            self.report.error(_announced(request), reason)
+            self._keep(request, reason, read=True)
+
     def _missed(self, request: Request, reason: str, *, asked: bool = True) -> None:
         self.report.error(_announced(request), reason)
         self._keep(request, reason, asked=asked)
 
-    def _keep(self, request: Request, reason: str, *, asked: bool = True) -> None:
+    def _keep(self, request: Request, reason: str, *, asked: bool = True, read: bool = False) -> None:
         """Keep an article for later runs, with what was said of it; lists, feeds and sitemaps are read in any case."""
         if request.meta["role"] == ARTICLE:
             self.site_crawler.retries.failed(
                 _announced(request),
                 reason,
                 asked=asked,
+                read=read,
                 entry=request.cb_kwargs["entry"],
                 parent=request.meta.get("parent"),
                 found_by=request.meta["found_by"],

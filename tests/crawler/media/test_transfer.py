@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import brotli
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -150,9 +151,25 @@ def test_lengths_that_are_lies(web: WebServer, tmp_path: Path) -> None:
     web.answers["/silent"] = promise(None, b"x" * 1_000_001)
     with pytest.raises(TransferRefused, match="larger than 1000000 bytes"):
         receive(f"{web.url}/silent", transfer(tmp_path))
+
+
+def test_compressed_bodies(web: WebServer, tmp_path: Path) -> None:
     web.answers["/bomb"] = Answer(gzip.compress(bytes(50_000_000)), headers={"Content-Encoding": "gzip"})
+    one = transfer(tmp_path)
     with pytest.raises(TransferRefused, match="larger than 1000000 bytes"):
-        receive(f"{web.url}/bomb", transfer(tmp_path))
+        receive(f"{web.url}/bomb", one)
+    assert one.received < 1_100_000, "it is not decompressed much further than it is taken"
+    # 150 bytes that would be 50 MB in one piece.
+    web.answers["/br"] = Answer(brotli.compress(bytes(50_000_000), quality=5), headers={"Content-Encoding": "br"})
+    one = transfer(tmp_path)
+    with pytest.raises(TransferRefused, match=r"compressed \(br\)"):
+        receive(f"{web.url}/br", one)
+    assert one.received == 0
+    packed = gzip.compress(BODY)
+    for damaged, reason in ((packed[:-5], "no end"), (packed[:-8] + bytes(8), "damaged"), (packed + b"more", "follows")):
+        web.answers["/damaged"] = Answer(damaged, headers={"Content-Encoding": "gzip"})
+        _, (problem,) = receive(f"{web.url}/damaged", transfer(tmp_path))
+        assert reason in problem
     web.answers["/zip"] = Answer(gzip.compress(BODY), headers={"Content-Encoding": "gzip", "ETag": '"1"'})
     one = transfer(tmp_path)
     assert receive(f"{web.url}/zip", one)[0] == 200

@@ -1,0 +1,61 @@
+"""Faults of ours and of this computer: what they cost stands in the report, and the next run brings it."""
+
+import gzip
+import json
+
+import pytest
+
+from tests.crawler.conftest import Answer, Crawl, WebServer
+from tests.crawler.media.conftest import MP3
+
+pytestmark = pytest.mark.service
+
+# The crawl on a computer without room for temporary files, and with a fault on the way of some pages.
+PROGRAM = """
+import tempfile
+
+import crawler.batches
+from yuqing.cli import main
+
+tempfile.tempdir = "/nonexistent"
+add = crawler.batches.BatchWriter.add
+
+
+def faulty(self, record, *arguments, **options):
+    if record["url"].endswith("/a/lost"):
+        raise OSError(28, "No space left on device")
+    add(self, record, *arguments, **options)
+
+
+crawler.batches.BatchWriter.add = faulty
+main()
+"""
+
+
+def test_a_fault_loses_no_page(crawl: Crawl, web: WebServer) -> None:
+    web.answers["/sound.mp3"] = Answer(MP3.read_bytes())
+    web.article("/a/recording", text='<audio src="/sound.mp3"></audio>')
+    web.article("/a/lost")
+    web.article("/a/good")
+    web.hub(["/a/recording", "/a/lost", "/a/good"])
+    crawl.define(web.site())
+    crawl.program = ("-c", PROGRAM)
+    crawl.run()
+    documents = {document.url.rsplit("/", 1)[1]: document for document in crawl.documents()}
+    assert set(documents) == {"recording", "good"}
+    assert "nonexistent" in (documents["recording"].media[0].error or "")
+    (report,) = [json.loads(crawl.store.get(item.key)) for item in crawl.store.list("reports/crawl/local/")]
+    reasons = {error["url"].removeprefix(web.url): error["reason"] for error in report["errors"]}
+    assert set(reasons) == {"/sound.mp3", "/a/lost"}
+    assert "No space left" in reasons["/a/lost"]
+    (kept,) = crawl.store.list("retries/local/")
+    failures = [json.loads(line) for line in gzip.decompress(crawl.store.get(kept.key)).splitlines()]
+    assert {failure["url"].removeprefix(web.url) for failure in failures} == {"/sound.mp3", "/a/lost"}
+
+    web.hub([])
+    crawl.program = ("-m", "yuqing")
+    crawl.run()
+    newest = {document.url.rsplit("/", 1)[1]: document for document in crawl.documents()}
+    assert set(newest) == {"recording", "good", "lost"}
+    assert newest["recording"].media[0].error is None
+    assert list(crawl.store.list("retries/local/")) == []
