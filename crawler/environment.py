@@ -52,7 +52,8 @@ def _where(site: Site) -> str:
 
 def _objections(field: str, value: str, names: list[str]) -> Iterator[str]:
     what = ", ".join(names)
-    if _FORBIDDEN.search(value) or (field.startswith("cookies.") and ";" in value):
+    unfit = {"headers": not value.isascii(), "cookies": ";" in value}
+    if _FORBIDDEN.search(value) or unfit.get(field.partition(".")[0]):
         yield f"the value of {what} has characters that do not belong there"
     elif field.startswith("proxies."):
         try:

@@ -103,12 +103,14 @@ def parse_site(text: str, path: Path) -> Site:
             f"{path}{line}: not valid YAML: {reason}",
             cure="put patterns in single quotes and indent with spaces; docs/crawler.md has a full example",
         ) from problem
+    except RecursionError as problem:
+        raise SiteError(f"{path}: nested too deeply for a site", cure="docs/crawler.md has a full example") from problem
     if not isinstance(data, dict) or root is None:
         raise SiteError(f"{path}: not a mapping of fields", cure="docs/crawler.md has a full example")
     # PyYAML takes the last of two keys of one name and drops the first without a word.
     complaints = [
         f"{path}, line {line}: {field}: stands here a second time; only one of the two would count"
-        for field, line in _repeated(root, "")
+        for field, line in _repeated(root, "", set())
     ]
     try:
         site = Site.model_validate(data)
@@ -122,8 +124,11 @@ def parse_site(text: str, path: Path) -> Site:
     return site
 
 
-def _repeated(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
-    """(field, line) of every key that a mapping has twice."""
+def _repeated(node: yaml.Node, prefix: str, visited: set[int]) -> Iterator[tuple[str, int]]:
+    """(field, line) of every key that a mapping has twice; what aliases refer to (themselves, even) is read once."""
+    if id(node) in visited:
+        return
+    visited.add(id(node))
     if isinstance(node, yaml.MappingNode):
         known: set[str] = set()
         for key, value in node.value:
@@ -131,10 +136,10 @@ def _repeated(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
             if name in known:
                 yield prefix + name, key.start_mark.line + 1
             known.add(name)
-            yield from _repeated(value, f"{prefix}{name}.")
+            yield from _repeated(value, f"{prefix}{name}.", visited)
     elif isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
-            yield from _repeated(item, f"{prefix}{number}.")
+            yield from _repeated(item, f"{prefix}{number}.", visited)
 
 
 def _complaints(path: Path, root: yaml.Node, problem: ValidationError) -> Iterator[str]:

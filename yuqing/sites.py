@@ -8,10 +8,13 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import jmespath
 from croniter import croniter
+from cssselect import FunctionalPseudoElement, HTMLTranslator, SelectorError
+from cssselect import parse as parse_css
+from lxml import etree
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 MediaType = Literal["news", "finance", "securities", "technology", "video", "government", "social", "other"]
@@ -24,7 +27,17 @@ def _http_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or any(each.isspace() for each in value):
         raise ValueError("not a complete http(s) address; write it as https://www.example.cn/path")
+    _port(parts)
     return value
+
+
+def _port(parts: SplitResult) -> None:
+    try:
+        good = parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("its port is none; ports are numbers from 1 to 65535")
 
 
 def _regular_expression(value: str) -> str:
@@ -59,19 +72,81 @@ def _json_path(value: str) -> str:
 
 
 def _selector(value: str) -> str:
-    """Checked where it is compiled without a page: JSON paths; CSS and XPath by parsel's own compilers."""
+    """What the crawler reads a text with: JSON path, XPath, or CSS with parsel's ::text and ::attr(name)."""
     if value.startswith(JSON_PREFIX):
         _json_path(value.removeprefix(JSON_PREFIX))
-        return value
-    if not value.strip():
-        raise ValueError("empty; give a CSS selector, an XPath that begins with /, or json: and a JMESPath")
+    elif value.startswith("/"):
+        _xpath(value)
+    else:
+        _css(value, texts=True)
     return value
 
 
 def _markup_selector(value: str) -> str:
     if value.startswith(JSON_PREFIX):
         raise ValueError("a text is selected from markup; give a CSS selector or an XPath that begins with /")
-    return _selector(value)
+    return _xpath(value) if value.startswith("/") else _css(value)
+
+
+def _xpath(value: str) -> str:
+    try:
+        etree.XPath(value)
+    except etree.XPathSyntaxError as problem:
+        raise ValueError(f"not an XPath: {problem}") from problem
+    return value
+
+
+def _css(value: str, *, texts: bool = False) -> str:
+    """Translated as parsel does it, which knows less of CSS than a browser; without `texts` it must select elements."""
+    if not value.strip():
+        raise ValueError("empty; give a CSS selector, an XPath that begins with /, or json: and a JMESPath")
+    try:
+        for selector in parse_css(value):
+            HTMLTranslator().selector_to_xpath(selector)
+            element = selector.pseudo_element
+            known = element == "text" or (isinstance(element, FunctionalPseudoElement) and element.name == "attr")
+            if element is not None and not (texts and known):
+                raise ValueError(
+                    "a pseudo-element stands where an element is to be selected; leave out what follows ::"
+                )
+    except SelectorError as problem:
+        raise ValueError(f"not a CSS selector that is known here: {problem}") from problem
+    return value
+
+
+def _browser_selector(value: str) -> str:
+    """Chromium knows more of CSS than any library here: only what no browser would take is refused."""
+    if not value.strip() or value.lstrip().startswith("/"):
+        raise ValueError("not a CSS selector; Chromium is given no XPath")
+    expected: list[str] = []
+    for part in re.findall(r"""\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[]["'()]""", value, re.DOTALL):
+        if part in ("[", "("):
+            expected.append({"[": "]", "(": ")"}[part])
+        elif part in ("]", ")") and (not expected or expected.pop() != part):
+            raise ValueError(f"not a CSS selector: a {part} closes nothing")
+        elif part in ('"', "'"):
+            raise ValueError(f"not a CSS selector: a {part} is not closed")
+    if expected:
+        raise ValueError(f"not a CSS selector: a {expected[-1]} is missing")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise ValueError("not a header's name (RFC 9110, 5.1): letters, digits and hyphens")
+    return value
+
+
+def _header_value(value: str) -> str:
+    if re.search(r"[^\t\x20-\x7e]", value):
+        raise ValueError("has characters that a header cannot carry (RFC 9110, 5.5); percent-encode all but ASCII")
+    return value
+
+
+def _cookie_value(value: str) -> str:
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f;]", value):
+        raise ValueError("has a semicolon or a control character, which a cookie cannot carry; percent-encode it")
+    return value
 
 
 def _cron(value: str) -> str:
@@ -85,6 +160,8 @@ def _proxy(value: str) -> str:
         raise ValueError(
             "not a proxy's address; write it as http://proxy.example.cn:3128, or ${NAME} to take it from the environment"
         )
+    if "${" not in value:  # what the environment fills in is checked then
+        _port(urlsplit(value))
     return value
 
 
@@ -96,6 +173,11 @@ Charset = Annotated[str, AfterValidator(_charset)]
 JsonPath = Annotated[str, AfterValidator(_json_path)]
 Selector = Annotated[str, AfterValidator(_selector)]
 MarkupSelector = Annotated[str, AfterValidator(_markup_selector)]
+CssSelector = Annotated[str, AfterValidator(_css)]
+BrowserSelector = Annotated[str, AfterValidator(_browser_selector)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+CookieValue = Annotated[str, AfterValidator(_cookie_value)]
 Cron = Annotated[str, AfterValidator(_cron)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 
@@ -121,11 +203,11 @@ class ListPage(_Rules):
     """A channel page that lists articles. It is fetched on every run, and so are its further pages."""
 
     url: Url
-    links: str | None = None
+    links: CssSelector | None = None
     """CSS selector of the links (`a`) or of a block that holds them; without it every link of the page counts."""
     json_items: JsonItems | None = Field(default=None, alias="json")
     """The page is the answer of an API, not HTML."""
-    next: str | None = None
+    next: CssSelector | None = None
     """CSS selector of the link to the next page."""
     page_urls: Url | None = None
     """Address of the further pages with {page} where the number goes (2, 3, ...); instead of `next`."""
@@ -152,7 +234,7 @@ class Search(_Rules):
 
     url: Url
     """With {name} where the searched name goes, and {page} where its pages have numbers."""
-    links: str | None = None
+    links: CssSelector | None = None
     json_items: JsonItems | None = Field(default=None, alias="json")
     encoding: Charset = "utf-8"
     """How the site wants the name's bytes before they are percent-encoded; older ones want gb18030."""
@@ -172,7 +254,7 @@ class Search(_Rules):
 class LoadMore(_Rules):
     """A button that adds to a page, pressed until it is gone or has been pressed `times` times."""
 
-    selector: str
+    selector: BrowserSelector
     times: int = Field(default=3, ge=1, le=100)
 
 
@@ -180,7 +262,7 @@ class BrowserRule(_Rules):
     """Addresses that are empty without JavaScript and are therefore loaded in Chromium."""
 
     urls: AddressPattern
-    wait_for: str | None = None
+    wait_for: BrowserSelector | None = None
     """CSS selector that exists once the page is complete; without it the page's load event is waited for."""
     network_quiet: bool = False
     """Wait, too, until the page has asked the network for nothing for half a second."""
@@ -290,9 +372,9 @@ class Site(_Rules):
     """Seconds between two requests to one host."""
     concurrency: int = Field(default=2, ge=1, le=64)
     """Requests to one host at the same time."""
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     """Sent to the site's own hosts; ${NAME} is taken from the environment. A User-Agent goes to all, in a browser's place."""
-    cookies: dict[str, str] = Field(default_factory=dict)
+    cookies: dict[str, CookieValue] = Field(default_factory=dict)
     """Sent to the site's own hosts; ${NAME} is taken from the environment."""
     proxies: tuple[Proxy, ...] = ()
     """Used in turn, those that fail less often; ${NAME} is taken from the environment."""

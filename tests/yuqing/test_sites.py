@@ -62,6 +62,21 @@ def test_a_good_file(tmp_path: Path) -> None:
         ("name: caijing", "name: 财经", 2, "name"),
         ("charset: gb2312", "charsets: gb2312", 15, "charsets"),
         ("next: div.pager a.next", "links: a", 6, "`pages` needs `next`"),
+        ("next: div.pager a.next", "next: 'a['", 7, "lists.0.next: not a CSS selector"),
+        ("next: div.pager a.next", "next: 'a::attr(href)'", 7, "lists.0.next: a pseudo-element"),
+        ("next: div.pager a.next", "next: '  '", 7, "lists.0.next: empty"),
+        ("next: div.pager a.next", "next: a.next\n    links: 'ul['", 8, "lists.0.links: not a CSS selector"),
+        ("wait_for: '#app'", "wait_for: '#app['", 14, "wait_for: not a CSS selector: a ] is missing"),
+        ("wait_for: '#app'", "load_more: {selector: 'a)'}", 14, "load_more.selector: not a CSS selector: a ) closes"),
+        ("charset: gb2312", "fields: {title: 'h1['}", 15, "fields.title: not a CSS selector"),
+        ("charset: gb2312", "fields: {title: '//h1['}", 15, "fields.title: not an XPath"),
+        ("charset: gb2312", "fields: {text: '.a::text'}", 15, "fields.text: a pseudo-element"),
+        ("charset: gb2312", "feeds: ['http://a.example:99999/rss']", 15, "feeds.0: its port is none"),
+        ("charset: gb2312", "proxies: ['http://a.example:port']", 15, "proxies.0: its port is none"),
+        ("charset: gb2312", "headers: {X-Note: 新闻}", 15, "headers.X-Note: has characters"),
+        ("charset: gb2312", "headers: {'X Note': a}", 15, "not a header's name"),
+        ("charset: gb2312", "cookies: {city: 'a; b'}", 15, "cookies.city: has a semicolon"),
+        ("charset: gb2312", "feeds: &feeds [*feeds]", 15, "feeds.0"),
     ],
 )
 def test_a_mistake_names_file_line_field_and_cure(tmp_path: Path, old: str, new: str, line: int, says: str) -> None:
@@ -77,6 +92,25 @@ def test_broken_yaml_names_its_line(tmp_path: Path) -> None:
     path = written(tmp_path, "name: a\ntitle: [\n")
     with pytest.raises(SiteError, match="line 3: not valid YAML"):
         load_site(path)
+
+
+def test_yaml_without_end(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="nested too deeply"):
+        load_site(written(tmp_path, "a: " + "[" * 1000))
+
+
+def test_selectors_that_work_are_taken(tmp_path: Path) -> None:
+    fields = (
+        "fields: {title: 'h1::text', author: 'meta::attr(content), b', published_at: //time/@datetime, text: '//p'}"
+    )
+    site = load_site(
+        written(
+            tmp_path,
+            GOOD.replace("'#app'", """'a:not(.x, [b=")" i]):is(p \\[ a)'""").replace("charset: gb2312", fields),
+        )
+    )
+    assert site.browser[0].wait_for == r"""a:not(.x, [b=")" i]):is(p \[ a)"""
+    assert site.fields.published_at == "//time/@datetime"
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "text"])
