@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -65,6 +67,7 @@ def crawl_command(
     telemetry.configure(settings.telemetry, stage="crawler")
     store = ObjectStore.from_settings(settings)
     from crawler.process import crawl  # Scrapy takes half a second to load
+    from crawler.report import STOPPED
 
     with telemetry.progress() as progress:
         task = progress.add_task("crawling", total=None)
@@ -78,8 +81,14 @@ def crawl_command(
         typer.echo(json.dumps(totals(reports), ensure_ascii=False))
     else:
         _print_table(reports)
-    if any(report.failed for report in reports):
-        raise typer.Exit(1)
+    status = int(any(report.failed for report in reports))
+    if any(report.reason == STOPPED for report in reports):
+        # Everything is written. Names that are being looked up, or a hung browser, would hold the process up: Python
+        # waits for its threads.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    raise typer.Exit(status)
 
 
 def totals(reports: Sequence[CrawlReport]) -> dict[str, Any]:

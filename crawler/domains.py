@@ -39,5 +39,11 @@ def own_domains(site: Site) -> frozenset[str]:
     return frozenset({_domain(url) for url in pages} | named)
 
 
+def over_tls(site: Site) -> bool:
+    """Whether all that a run begins with is asked for over TLS: then its cookies and headers are sent over nothing else."""
+    pages = [*site.start_urls, *(rule.url for rule in site.lists), *(search.url for search in site.search)]
+    return all(url.startswith("https:") for url in pages or (*site.feeds, *site.sitemaps))
+
+
 def _domain(url: str) -> str:
     return registrable_domain(urlsplit(url).hostname or "")

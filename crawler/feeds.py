@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -56,9 +56,7 @@ class BrokenFeed(ValueError):
 
 def parse_feed(body: bytes, content_type: str = "") -> Iterator[Entry]:
     """The entries of an RSS 0.9-2.0 or Atom feed, in its order. Raises BrokenFeed when the first is asked for."""
-    for node in _root(body, content_type).iter():
-        if _name(node) not in ("item", "entry"):
-            continue
+    for node in _outermost(_root(body, content_type), ("item", "entry")):
         found: dict[str, str] = {}
         for child in node:
             name = _name(child)
@@ -66,18 +64,12 @@ def parse_feed(body: bytes, content_type: str = "") -> Iterator[Entry]:
                 if child.get("rel", "alternate") == "alternate":
                     found.setdefault("link", child.get("href", ""))
             elif name == "author" and len(child):
-                found.setdefault(
-                    "author",
-                    " ".join(_text(part) for part in child if _name(part) == "name"),
-                )
-            elif _text(child):
-                found.setdefault(name, _text(child))
+                found.setdefault("author", " ".join(_text(part) for part in child if _name(part) == "name"))
+            elif name not in found and (text := _text(child)):
+                found[name] = text
         url = found.get("link") or _permanent(found.get("guid", ""))
         if url:
-            time = next(
-                (found[key] for key in ("pubdate", "published", "date", "updated") if key in found),
-                None,
-            )
+            time = next((found[key] for key in ("pubdate", "published", "date", "updated") if key in found), None)
             author = found.get("author") or found.get("creator")
             yield Entry(url, found.get("title"), author, parse_time(time), media=tuple(_recordings(node)))
 
@@ -89,7 +81,12 @@ def parse_sitemap(body: bytes, content_type: str = "", *, limit: int = 50 * 2**2
     """
     result = Sitemap()
     for node in _root(_gunzip(body, limit), content_type):
-        found = {_name(child): _text(child) for child in node.iter() if child is not node and _text(child)}
+        found: dict[str, str] = {}
+        for child in node:
+            # <news:news> has its own elements; those of images and recordings would be taken for the page's.
+            for part in child if _name(child) == "news" else (child,):
+                if text := _text(part):
+                    found.setdefault(_name(part), text)
         if not found.get("loc"):
             continue
         if _name(node) == "sitemap":
@@ -115,13 +112,22 @@ def parse_time(text: str | None) -> datetime | None:
 
 def _recordings(item: etree._Element) -> Iterator[str]:
     """Enclosures of RSS and Atom and media:content (Media RSS), alone or in groups, that say that they are recordings."""
-    for node in item.iter():
+    for node in (part for child in item for part in (child, *child)):
         name = _name(node)
         link = node.get("href") if name == "link" and node.get("rel") == "enclosure" else node.get("url")
         if not link or name not in ("link", "enclosure", "content"):
             continue
         if node.get("medium") in ("audio", "video") or node.get("type", "").lower().startswith(_RECORDING):
             yield link
+
+
+def _outermost(root: etree._Element, names: Collection[str]) -> Iterator[etree._Element]:
+    """The elements of these names that are inside no other of them: nested ones would be read once a level."""
+    walk = etree.iterwalk(root, events=("start",))
+    for _, node in walk:
+        if _name(node) in names:
+            walk.skip_subtree()
+            yield node
 
 
 def plausible(time: datetime | None) -> datetime | None:
@@ -177,7 +183,7 @@ def _text(node: etree._Element) -> str:
         parts.append(str(text))
         length += len(text)
         if length > _LONGEST:
-            break  # elements within elements would otherwise be read once a level
+            break
     return "".join(parts)[:_LONGEST].strip()
 
 

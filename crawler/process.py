@@ -21,7 +21,7 @@ from crawler.canonical import site_address, url_hash
 from crawler.environment import with_environment
 from crawler.history import conclude
 from crawler.media.folders import remove_abandoned
-from crawler.report import CrawlReport
+from crawler.report import STOPPED, CrawlReport
 from crawler.retries import Retries
 from crawler.seen import SeenUrls, load
 from crawler.seen.cache import SegmentCache
@@ -163,6 +163,8 @@ class _Crawl:
             except YuqingError as problem:
                 self.problems.append(problem)
                 return
+            if self.stopping:  # meanwhile; from here to the crawl's beginning nothing is waited for
+                return
             batches = BatchWriter(
                 self.store,
                 site.name,
@@ -239,7 +241,7 @@ class _Crawl:
         if crawler.report.finished is None and crawler.batches.failure is None:
             with contextlib.suppress(YuqingError):  # kept in batches.failure, with which the command ends
                 await crawler.batches.flush()
-                crawler.report.reason, crawler.report.finished = "shutdown", now()
+                crawler.report.reason, crawler.report.finished = STOPPED, now()
                 await asyncio.to_thread(conclude, crawler)
 
     def _stop_reactor(self) -> None:
@@ -305,6 +307,8 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
             "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
             "crawler.middlewares.cookies.SiteCookiesMiddleware": 700,
             "crawler.middlewares.proxies.ProxyMiddleware": 740,
+            # It would take a proxy from the environment, past the check of addresses.
+            "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
             "crawler.middlewares.browser.BrowserMiddleware": 760,
         },
         "SPIDER_MIDDLEWARES": {

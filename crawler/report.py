@@ -31,6 +31,8 @@ REPORTS = "reports/crawl/"
 # Neither PostgreSQL's jsonb nor a terminal takes them.
 _UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
+STOPPED = "shutdown"  # Scrapy's name for a run that a signal has ended
+
 
 @dataclass
 class CrawlReport:
@@ -121,8 +123,8 @@ class CrawlReport:
 
     @property
     def failed(self) -> bool:
-        """Whether nothing at all could be read of the site."""
-        return self.error_count > 0 and 200 not in self.by_status
+        """Whether nothing at all could be read of the site; a run that was told to stop has not failed."""
+        return self.error_count > 0 and 200 not in self.by_status and self.reason != STOPPED
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON-ready values."""

@@ -13,7 +13,7 @@ from scrapy.http import Response
 from scrapy.http.cookies import CookieJar
 from tldextract.remote import looks_like_ip
 
-from crawler.domains import own_domains
+from crawler.domains import over_tls, own_domains
 from crawler.site_crawler import of
 from yuqing.sites import Site
 
@@ -48,9 +48,7 @@ class SiteCookiesMiddleware(CookiesMiddleware):
 
 def site_cookies(site: Site) -> Iterator[Cookie]:
     """The site's `cookies` for each of its registrable domains and their hosts; over TLS alone when its pages are there."""
-    beginnings = [*site.start_urls, *(rule.url for rule in site.lists), *(rule.url for rule in site.search)]
-    beginnings = beginnings or [*site.feeds, *site.sitemaps]
-    secure = all(url.startswith("https:") for url in beginnings)
+    secure = over_tls(site)
     for domain in sorted(own_domains(site)):
         whole = "." in domain and not looks_like_ip(domain)
         for name, value in site.cookies.items():

@@ -12,7 +12,7 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.utils.httpobj import urlparse_cached
 
-from crawler.domains import own_domains, registrable_domain
+from crawler.domains import over_tls, own_domains, registrable_domain
 from crawler.site_crawler import MEDIA, of
 from crawler.user_agents import Profile, identity, user_agents
 from yuqing.settings import CrawlerSettings
@@ -39,6 +39,7 @@ class UserAgentMiddleware:
         self.profile = self._named or user_agents().choose(chance, chromium_only=bool(site.browser))
         self._has_referer = any(name.lower() == "referer" for name in site.headers)
         self._own = own_domains(site)
+        self._over_tls = over_tls(site)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -58,8 +59,9 @@ class UserAgentMiddleware:
         if "profile" in meta:
             _forget(request, self.profile)
         profile = meta["profile"] = self.profile
+        own = domain in self._own and (parts.scheme == "https" or not self._over_tls)
         for name, value in self.site.headers.items():
-            if domain in self._own:
+            if own:
                 headers.setdefault(name, value)
             elif headers.get(name) == value.encode("latin-1"):
                 del headers[name]  # a redirect has led away from the site

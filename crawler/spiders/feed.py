@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from scrapy import Request
 from scrapy.http import Response
@@ -23,6 +23,8 @@ class Feeds(Source):
         for url in self.site.feeds:
             yield self.request(url, self.parse)
 
-    def parse(self, response: Response) -> Iterator[Request]:
+    async def parse(self, response: Response) -> AsyncIterator[Request]:
         """Articles of a feed."""
-        yield from self.articles(parse_feed(response.body, content_type(response)), response)
+        entries = await self.read(lambda: list(parse_feed(response.body, content_type(response))), response)
+        for request in self.articles(entries or (), response):
+            yield request

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from scrapy import Request
 from scrapy.http import Response
 
 from crawler.canonical import join
-from crawler.feeds import BrokenFeed, parse_sitemap
+from crawler.feeds import parse_sitemap
 from crawler.site_crawler import SITEMAP
 from crawler.spiders.article import content_type
 from crawler.spiders.source import Source
@@ -18,6 +19,8 @@ from yuqing.contracts import now
 
 if TYPE_CHECKING:
     from crawler.spiders.base import SiteSpider
+
+_A_TURN = 200  # articles, of the 50,000 that a sitemap may have, after which other sites have their turn
 
 
 class Sitemaps(Source):
@@ -35,12 +38,10 @@ class Sitemaps(Source):
         for url in self.site.sitemaps:
             yield self.request(url, self.parse)
 
-    def parse(self, response: Response) -> Iterator[Request]:
+    async def parse(self, response: Response) -> AsyncIterator[Request]:
         """Articles of a sitemap, and the sitemaps of an index."""
-        try:
-            sitemap = parse_sitemap(response.body, content_type(response))
-        except BrokenFeed as problem:
-            self.report.error(response.url, f"sitemap: {problem}")
+        sitemap = await self.read(lambda: parse_sitemap(response.body, content_type(response)), response)
+        if sitemap is None:
             return
         children = [child for child in sitemap.children if self._recent(child.modified)]
         # Those without a date first: nothing says that they are old.
@@ -51,7 +52,10 @@ class Sitemaps(Source):
                 self._left -= 1
                 yield self.request(absolute, self.parse, response)
         recent = (entry for entry in sitemap.entries if self._recent(entry.modified or entry.published_at))
-        yield from self.articles(recent, response)
+        for number, request in enumerate(self.articles(recent, response)):
+            if number % _A_TURN == 0:
+                await asyncio.sleep(0)
+            yield request
 
     def _recent(self, moment: datetime | None) -> bool:
         return moment is None or moment >= self._oldest

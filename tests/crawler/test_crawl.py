@@ -348,7 +348,54 @@ def test_sigterm_writes_what_was_collected(crawl: Crawl, web: WebServer) -> None
     assert max(web.asked[f"/a/{number}"] for number in range(40)) == 1, "a page that was under way was lost"
 
 
+_YUQING = "import sys; sys.argv[0] = 'yuqing'; from yuqing.cli import main; main()"
+_HANGING_THREAD = "import threading, time; threading.Thread(target=time.sleep, args=(300,)).start(); " + _YUQING
+_SLOW_STORE = """
+import sys, time
+from yuqing.objects import ObjectStore
+plain = ObjectStore.list
+def slow(self, prefix, **options):
+    if prefix.startswith("retries/"):
+        print("loading", file=sys.stderr, flush=True)
+        time.sleep(3)
+    return plain(self, prefix, **options)
+ObjectStore.list = slow
+"""
+
+_PROXY_LATER = """
+import os
+from crawler.process import _Crawl
+run = _Crawl.run
+def with_proxy(self):
+    os.environ["http_proxy"] = "http://127.0.0.1:1"  # S3's client, which may use one, is there already
+    return run(self)
+_Crawl.run = with_proxy
+"""
+
+
+def test_sigterm_while_a_site_is_being_prepared(crawl: Crawl, web: WebServer) -> None:
+    slow_site(web, 40, 0.15)
+    crawl.define(web.site())
+    crawl.program = ("-c", _SLOW_STORE + _YUQING)
+    process = crawl.start("local")
+    assert process.stderr is not None
+    while "loading" not in process.stderr.readline():
+        pass
+    status, _, errors = crawl.finish(process, signal.SIGTERM)
+    assert status == 0, errors
+    assert not web.asked
+
+
+def test_a_proxy_in_the_environment_is_not_used(crawl: Crawl, web: WebServer) -> None:
+    web.article("/a/1")
+    web.hub(["/a/1"])
+    crawl.define(web.site())
+    crawl.program = ("-c", _PROXY_LATER + _YUQING)
+    assert crawl.run(retries="0")["crawled"] == 1
+
+
 def test_sigterm_does_not_wait_for_a_page_that_never_comes(crawl: Crawl, web: WebServer) -> None:
+    crawl.program = ("-c", _HANGING_THREAD)  # as a name that is being looked up
     web.answers["/a/never"] = Answer(behave=lambda handler: time.sleep(120))
     web.article("/a/1")
     web.hub(["/a/1", "/a/never"])

@@ -151,3 +151,22 @@ def test_a_clock_that_is_somewhat_fast_is_believed() -> None:
 def test_a_time_of_anything_can_be_compared_and_stored(text: str) -> None:
     time = parse_time(text)
     assert time is None or time.astimezone(UTC).year >= 1990
+
+
+def test_entries_inside_entries_are_read_once() -> None:
+    inner = "<item><link>http://example.cn/inner</link></item>" * 3
+    rss = (
+        f"<rss><item><link>http://example.cn/1</link>{inner}</item><item><link>http://example.cn/2</link></item></rss>"
+    )
+    assert [entry.url for entry in parse_feed(rss.encode())] == ["http://example.cn/1", "http://example.cn/2"]
+
+
+def test_addresses_of_pictures_are_not_the_pages() -> None:
+    page = (
+        "<url><loc>http://example.cn/1</loc><image:image><image:loc>http://example.cn/p.jpg</image:loc></image:image>"
+        "<news:news><news:publication_date>2025-02-28</news:publication_date><news:title>题</news:title></news:news></url>"
+    )
+    namespaces = 'xmlns:image="http://www.google.com/schemas/sitemap-image/1.1" xmlns:news="http://www.google.com/schemas/sitemap-news/0.9"'
+    (entry,) = parse_sitemap(f"<urlset {namespaces}>{page}</urlset>".encode()).entries
+    assert (entry.url, entry.title) == ("http://example.cn/1", "题")
+    assert entry.published_at is not None

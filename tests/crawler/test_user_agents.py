@@ -186,6 +186,7 @@ def test_the_sites_headers_win_and_stay_with_the_site() -> None:
     headers = sent(agent, "https://m.example.com.cn/")
     assert (headers["X-Reader"], headers["Accept"]) == ("1", "text/plain")
     assert "X-Reader" not in sent(agent, "https://cdn.elsewhere.cn/")
+    assert "X-Reader" not in sent(agent, "http://www.example.com.cn/")  # all that the file names is behind TLS
     request = Request("https://www.example.com.cn/1")
     agent.process_request(request)
     request = request.replace(url="https://elsewhere.cn/1")
