@@ -25,6 +25,9 @@ from crawler.spiders.search import Searches
 from crawler.spiders.site import Lists
 from crawler.spiders.sitemap import Sitemaps
 from crawler.spiders.source import Source
+from yuqing.telemetry import get_logger
+
+log = get_logger(__name__)
 
 SOURCES: tuple[type[Source], ...] = (Lists, Feeds, Sitemaps, Searches)
 
@@ -124,6 +127,10 @@ class SiteSpider(Spider):
         except NoArticle as problem:
             self.no_article(request, problem)
             return
+        except Exception as problem:
+            log.exception("a page could not be read", url=response.url)
+            self._lost(request, problem)
+            return
         if page:
             yield page
 
@@ -152,13 +159,16 @@ class SiteSpider(Spider):
 
     def lost(self, item: FetchedPage | LateRecordings, response: Response | None, failure: Failure) -> None:
         """A page that was read and then lost on its way to the batch, by a fault of ours or of this computer."""
-        reason = f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
         request = response.request if response is not None else None
-        if isinstance(item, LateRecordings) or request is None:
-            self.report.error(item.failures[0].url if isinstance(item, LateRecordings) else "", reason)
+        if isinstance(item, FetchedPage) and request is not None:
+            self._lost(request, failure.value)
         else:
-            self.report.error(_announced(request), reason)
-            self._keep(request, reason, read=True)
+            url = item.failures[0].url if isinstance(item, LateRecordings) else ""
+            self.report.error(url, _described(failure.value))
+
+    def _lost(self, request: Request, problem: BaseException | None) -> None:
+        self.report.error(_announced(request), _described(problem))
+        self._keep(request, _described(problem), read=True)
 
     def _missed(self, request: Request, reason: str, *, asked: bool = True) -> None:
         self.report.error(_announced(request), reason)
@@ -180,6 +190,10 @@ class SiteSpider(Spider):
     def text(self, response: Response) -> str:
         """A page's text, by the site's charset and what the page says of itself."""
         return read_text(response, self.site)[0]
+
+
+def _described(problem: BaseException | None) -> str:
+    return f"{type(problem).__name__}: {problem}"
 
 
 def _announced(request: Request) -> str:

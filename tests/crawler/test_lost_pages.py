@@ -15,10 +15,11 @@ PROGRAM = """
 import tempfile
 
 import crawler.batches
+import crawler.spiders.article
 from yuqing.cli import main
 
 tempfile.tempdir = "/nonexistent"
-add = crawler.batches.BatchWriter.add
+add, hints = crawler.batches.BatchWriter.add, crawler.spiders.article.hints
 
 
 def faulty(self, record, *arguments, **options):
@@ -27,7 +28,14 @@ def faulty(self, record, *arguments, **options):
     add(self, record, *arguments, **options)
 
 
+def confused(text, *arguments):
+    if "/a/unread" in text:
+        raise RecursionError("too deep")
+    return hints(text, *arguments)
+
+
 crawler.batches.BatchWriter.add = faulty
+crawler.spiders.article.hints = confused
 main()
 """
 
@@ -36,8 +44,9 @@ def test_a_fault_loses_no_page(crawl: Crawl, web: WebServer) -> None:
     web.answers["/sound.mp3"] = Answer(MP3.read_bytes())
     web.article("/a/recording", text='<audio src="/sound.mp3"></audio>')
     web.article("/a/lost")
+    web.article("/a/unread")
     web.article("/a/good")
-    web.hub(["/a/recording", "/a/lost", "/a/good"])
+    web.hub(["/a/recording", "/a/lost", "/a/unread", "/a/good"])
     crawl.define(web.site())
     crawl.program = ("-c", PROGRAM)
     crawl.run()
@@ -46,16 +55,17 @@ def test_a_fault_loses_no_page(crawl: Crawl, web: WebServer) -> None:
     assert "nonexistent" in (documents["recording"].media[0].error or "")
     (report,) = [json.loads(crawl.store.get(item.key)) for item in crawl.store.list("reports/crawl/local/")]
     reasons = {error["url"].removeprefix(web.url): error["reason"] for error in report["errors"]}
-    assert set(reasons) == {"/sound.mp3", "/a/lost"}
+    assert set(reasons) == {"/sound.mp3", "/a/lost", "/a/unread"}
+    assert reasons["/a/unread"] == "RecursionError: too deep"
     assert "No space left" in reasons["/a/lost"]
     (kept,) = crawl.store.list("retries/local/")
     failures = [json.loads(line) for line in gzip.decompress(crawl.store.get(kept.key)).splitlines()]
-    assert {failure["url"].removeprefix(web.url) for failure in failures} == {"/sound.mp3", "/a/lost"}
+    assert {failure["url"].removeprefix(web.url) for failure in failures} == {"/sound.mp3", "/a/lost", "/a/unread"}
 
     web.hub([])
     crawl.program = ("-m", "yuqing")
     crawl.run()
     newest = {document.url.rsplit("/", 1)[1]: document for document in crawl.documents()}
-    assert set(newest) == {"recording", "good", "lost"}
+    assert set(newest) == {"recording", "good", "lost", "unread"}
     assert newest["recording"].media[0].error is None
     assert list(crawl.store.list("retries/local/")) == []

@@ -166,7 +166,11 @@ def test_compressed_bodies(web: WebServer, tmp_path: Path) -> None:
         receive(f"{web.url}/br", one)
     assert one.received == 0
     packed = gzip.compress(BODY)
-    for damaged, reason in ((packed[:-5], "no end"), (packed[:-8] + bytes(8), "damaged"), (packed + b"more", "follows")):
+    for damaged, reason in (
+        (packed[:-5], "no end"),
+        (packed[:-8] + bytes(8), "damaged"),
+        (packed + b"more", "follows"),
+    ):
         web.answers["/damaged"] = Answer(damaged, headers={"Content-Encoding": "gzip"})
         _, (problem,) = receive(f"{web.url}/damaged", transfer(tmp_path))
         assert reason in problem
