@@ -16,7 +16,7 @@ from scrapy.crawler import Crawler
 
 from crawler.report import CrawlReport
 from crawler.retries import Retries, Snapshot, Tried
-from crawler.seen import pack, segment_key
+from crawler.seen import SeenUrls, pack, segment_key
 from crawler.site_crawler import FetchedPage, LateRecordings, SiteCrawler, of
 from yuqing import quarantine
 from yuqing.contracts import RawDocument
@@ -62,12 +62,13 @@ class BatchWriter:
         site: str,
         report: CrawlReport,
         retries: Retries,
+        seen: SeenUrls,
         *,
         pages: int,
         seconds: float,
         size: int,
     ) -> None:
-        self.store, self.site, self.report, self.retries = store, site, report, retries
+        self.store, self.site, self.report, self.retries, self.seen = store, site, report, retries, seen
         self._pages, self._seconds, self._size = pages, seconds, size
         self._open = Batch()
         self._writing = asyncio.Lock()
@@ -89,9 +90,9 @@ class BatchWriter:
         try:
             line = RawDocument.model_validate(record).model_dump_json().encode() + b"\n"
         except (ValidationError, ValueError) as problem:
-            self.reject(record, _reason(problem), settles)
+            self.reject(record, _reason(problem), settles, known=known)
             return
-        self.settle(settles)
+        self._settle_page(settles, known)
         self._open.lines.append(line)
         self._open.recordings += recordings
         self._open.known += known
@@ -99,16 +100,29 @@ class BatchWriter:
         self._open.size += len(line)
         self._open.via_browser += via_browser
 
-    def reject(self, record: dict[str, Any], reason: str, settles: Iterable[int]) -> None:
+    def reject(self, record: dict[str, Any], reason: str, settles: Iterable[int], *, known: bool = False) -> None:
         """Put what is no document into the open batch's quarantine; fetching it again would not make it one."""
-        self.settle(settles)
+        self._settle_page(settles, known)
         self._open.rejected.append({"reason": reason, "record": record})
 
     def settle(self, hashes: Iterable[int]) -> None:
-        """Addresses that are settled without a page: gone, or another name of a page already collected."""
+        """Settle addresses without a page, such as those that are gone, and what waited for them."""
         if not self._open:
             self._open = Batch()
-        self._open.settles.update(hashes)
+        self._open.settles |= self.seen.settle(hashes)
+
+    def settle_names(self, page: int, names: Iterable[int]) -> None:
+        """Settle further names of a page: now when the page is, or else when it comes to a batch."""
+        if self.seen.awaits(page):
+            self.seen.wait(page, names)
+        else:
+            self.settle(names)
+
+    def _settle_page(self, settles: Iterable[int], known: bool) -> None:
+        settles = set(settles)
+        if not known:
+            self.seen.release(settles)
+        self.settle(settles)
 
     @property
     def full(self) -> bool:

@@ -170,6 +170,7 @@ class _Crawl:
                 site.name,
                 report,
                 retries,
+                seen,
                 pages=self.options.batch_pages,
                 seconds=self.options.batch_seconds,
                 size=self.options.batch_bytes,

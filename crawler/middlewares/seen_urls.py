@@ -76,14 +76,10 @@ class SeenUrlsDownloaderMiddleware:
         sources = {address(self.crawler, url) for url in request.meta["redirect_urls"]}
         if target in sources or request.meta.get("claimed") == target:
             return  # a redirect to itself, as for a cookie, or a further try of a target that is ours
-        wanted = seen.wants(target)
-        if wanted and seen.claim(target):
+        if seen.wants(target) and seen.claim(target):
             request.meta["claimed"] = target
             return
-        if wanted:
-            seen.wait(target, sources)
-        else:
-            self.crawler.batches.settle(seen.settle(sources))
+        self.crawler.batches.settle_names(target, sources)
         self.crawler.report.duplicates += 1
         raise AlreadySeen(f"leads to {request.url}, which is known or on its way")
 
@@ -91,7 +87,6 @@ class SeenUrlsDownloaderMiddleware:
         """Remember what does not exist any more."""
         if response.status in GONE and request.meta.get("role") == ARTICLE:
             urls = [request.url, *request.meta.get("redirect_urls", [])]
-            gone = self.crawler.seen.settle(address(self.crawler, url) for url in urls)
-            self.crawler.batches.settle(gone)
+            self.crawler.batches.settle(address(self.crawler, url) for url in urls)
             self.crawler.report.gone += 1
         return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from crawler.seen.hashes import Hashes, SortedHashes, not_among
@@ -10,8 +11,10 @@ from crawler.seen.hashes import Hashes, SortedHashes, not_among
 class SeenUrls:
     """The settled addresses of one site, and those that this run has taken on.
 
-    An address is `claimed` once a run requests it, so that a run requests it once; it is `settled` when its page is in
-    the open batch or is known not to exist. Only what is settled is ever written, after its batch.
+    An address is `claimed` once a run requests it, so that a run requests it once; `in hand` from when its page is read
+    until the page is in a batch, which may take as long as its recordings do; `settled` when its page is in the open
+    batch or is known not to exist. Only what is settled is ever written, after its batch: were a page settled while it
+    is in hand, a batch of others could settle it on S3, and a kill would lose it.
 
     stored: what earlier runs settled, in as many arrays as it was loaded in; due: those of them that the site's revisit
     policy asks for again.
@@ -22,6 +25,7 @@ class SeenUrls:
         self._due = due if due is not None and len(due) else None
         self._settled: set[int] = set()
         self._claimed: set[int] = set()
+        self._in_hand: Counter[int] = Counter()
         self._waiting: dict[int, set[int]] = {}
 
     def __contains__(self, hash_: int) -> bool:
@@ -41,11 +45,29 @@ class SeenUrls:
 
     def is_due(self, hash_: int) -> bool:
         """Whether the revisit policy asks for an address again that earlier runs settled, and this run has not yet."""
-        return self._due is not None and hash_ in self._due and hash_ not in self._settled
+        if self._due is None or hash_ in self._settled or hash_ in self._in_hand:
+            return False
+        return hash_ in self._due
 
     def wants(self, hash_: int) -> bool:
-        """Whether a page of this address is wanted: it was never settled, or it is due for a revisit."""
-        return hash_ not in self or self.is_due(hash_)
+        """Whether a page of this address is wanted: neither settled nor in hand, or due for a revisit."""
+        return (hash_ not in self._in_hand and hash_ not in self) or self.is_due(hash_)
+
+    def take(self, hashes: Iterable[int]) -> None:
+        """The page of these addresses is read, and on its way to a batch: see release()."""
+        self._in_hand.update(hashes)
+
+    def release(self, hashes: Iterable[int]) -> None:
+        """The page that was taken with these addresses is in a batch, which is to settle them."""
+        for hash_ in hashes:
+            if self._in_hand[hash_] > 1:
+                self._in_hand[hash_] -= 1
+            else:
+                del self._in_hand[hash_]
+
+    def awaits(self, hash_: int) -> bool:
+        """Whether a page of this address may still come in this run: it is wanted or in hand."""
+        return hash_ in self._in_hand or self.wants(hash_)
 
     def claim(self, hash_: int) -> bool:
         """Take an address on; False when this run has already done so."""
@@ -61,12 +83,14 @@ class SeenUrls:
     def settle(self, hashes: Iterable[int]) -> set[int]:
         """Remember for the rest of the run that these addresses need no request.
 
-        Returns them with all that waited for them, directly or through others: what the batch is to settle.
+        Returns them with all that waited for them, directly or through others: what the batch is to settle. What is in
+        hand is left to its own page.
         """
         settled: set[int] = set()
-        following = set(hashes)
+        following = set(hashes) - self._in_hand.keys()
         while following:
             settled |= following
-            following = set().union(*(self._waiting.pop(hash_, set()) for hash_ in following)) - settled
+            following = set().union(*(self._waiting.pop(hash_, set()) for hash_ in following))
+            following -= settled | self._in_hand.keys()
         self._settled |= settled
         return settled

@@ -34,7 +34,7 @@ class NoArticle(Exception):
 def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_by: str) -> FetchedPage | None:
     """The page as a raw document; None when it is another name of one that this run or an earlier one has.
 
-    All names of the page are settled at once, not when its batch is written: another of them may arrive in the meantime.
+    The page's names are in hand from here on (see SeenUrls), since another of them may arrive before it is in a batch.
     Raises NoArticle.
     """
     site, seen, request = crawler.site, crawler.seen, response.request
@@ -53,9 +53,9 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
     hashes.add(identity)
     if not seen.wants(identity):
         crawler.report.duplicates += 1
-        crawler.batches.settle(seen.settle(hashes))
+        crawler.batches.settle_names(identity, hashes)
         return None
-    hashes = seen.settle(hashes)
+    seen.take(hashes)
     record: dict[str, Any] = {
         "url": response.url,
         "canonical_url": canonical,

@@ -10,7 +10,7 @@ import pytest
 from crawler.batches import BatchWriter
 from crawler.report import CrawlReport
 from crawler.retries import Retries
-from crawler.seen import load, unpack
+from crawler.seen import SeenUrls, load, unpack
 from tests.crawler.seen.conftest import a_site
 from yuqing import quarantine
 from yuqing.contracts import now, read_raw_document
@@ -41,9 +41,10 @@ class Remembering:
 
 
 def writer(store: Any, **limits: Any) -> BatchWriter:
+    seen = SeenUrls()
     report = CrawlReport("run", "one", now())
-    retries = Retries("one", address=lambda url: int(url.rsplit("/", 1)[1]), settled=lambda hash_: False)
-    return BatchWriter(store, "one", report, retries, **{"pages": 10, "seconds": 60, "size": 10**6, **limits})
+    retries = Retries("one", address=lambda url: int(url.rsplit("/", 1)[1]), settled=seen.__contains__)
+    return BatchWriter(store, "one", report, retries, seen, **{"pages": 10, "seconds": 60, "size": 10**6, **limits})
 
 
 def test_a_batch_comes_before_its_segment() -> None:
@@ -91,6 +92,26 @@ def test_limits() -> None:
     assert not aged.old
     aged.settle([1])
     assert aged.old
+
+
+def test_a_page_in_hand_is_settled_by_its_own_batch_alone() -> None:
+    batches = writer(Remembering())
+    seen = batches.seen
+    seen.take({1, 11})
+    seen.take({2, 11})
+    assert not seen.wants(1)
+    assert 1 not in seen
+    batches.settle_names(1, {1, 101})
+    batches.settle({11, 404})  # 11 leads to pages in hand, whatever it answers itself
+    assert 404 in seen
+    assert not any(hash_ in seen for hash_ in (1, 2, 11, 101))
+    batches.add(record(2, kind="unknown"), {2, 11})
+    assert 2 in seen
+    assert 11 not in seen
+    batches.add(record(1), {1, 11})
+    assert all(hash_ in seen for hash_ in (1, 11, 101))
+    batches.settle_names(1, {102})
+    assert 102 in seen
 
 
 @pytest.mark.service

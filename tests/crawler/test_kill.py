@@ -7,9 +7,11 @@ from collections import Counter
 import httpx
 import pytest
 
+from crawler.canonical import url_hash
+from crawler.seen import unpack
 from examples.newsroom.edition import edition
 from examples.newsroom.sites import definitions
-from tests.crawler.conftest import Crawl
+from tests.crawler.conftest import Answer, Crawl, WebServer
 from yuqing.identity import doc_id
 
 pytestmark = pytest.mark.service
@@ -56,3 +58,41 @@ def test_killed_at_random(crawl: Crawl, newsroom: dict[str, str], kill: str) -> 
 @pytest.mark.parametrize("seed", range(10))
 def test_killed_at_ten_moments(crawl: Crawl, newsroom: dict[str, str], seed: int) -> None:
     killed_crawl(crawl, newsroom, seed)
+
+
+def test_killed_while_a_page_waits_for_its_recording(crawl: Crawl, web: WebServer) -> None:
+    """Its other names must not settle it: only the page's own batch does."""
+
+    def after(path: str, answer: Answer) -> Answer:
+        end = time.monotonic() + 20
+        while path not in web.asked and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(0.5)  # for the crawler to read it
+        return answer
+
+    paths = ["/a/1", "/a/alias", "/a/redirect", "/a/gone"]
+    alias = Answer('<html><head><link rel="canonical" href="/a/1"></head><body><p>稿件</p></body></html>')
+    redirect = Answer(status=301, headers={"Location": "/a/1"})
+    web.hub(paths)
+    web.answers["/a/1"] = Answer('<html><body><p>稿件</p><audio src="/recording.mp3"></audio></body></html>')
+    web.answers["/recording.mp3"] = Answer(behave=lambda _: time.sleep(60))
+    web.answers["/a/alias"] = lambda: after("/a/1", alias)
+    web.answers["/a/redirect"] = lambda: after("/a/alias", redirect)
+    web.answers["/a/gone"] = lambda: after("/a/redirect", Answer(status=404))
+    crawl.define(web.site())
+    process = crawl.start("local", batch_seconds="0.2")
+    while process.poll() is None and not list(crawl.store.list("seen/")):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert crawl.documents() == []
+    settled = {int(hash_) for item in crawl.store.list("seen/") for hash_ in unpack(crawl.store.get(item.key))}
+    assert settled == {url_hash(f"{web.url}/a/gone")}
+
+    web.answers["/recording.mp3"] = Answer(status=404)
+    totals = crawl.run("local")
+    assert totals["crawled"] == 1
+    assert [document.canonical_url for document in crawl.documents()] == [f"{web.url}/a/1"]
+    asked = web.asked.copy()
+    crawl.run("local")
+    assert all(web.asked[path] == asked[path] for path in paths)

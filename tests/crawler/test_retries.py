@@ -13,6 +13,7 @@ from crawler.batches import BatchWriter
 from crawler.feeds import Entry
 from crawler.report import CrawlReport
 from crawler.retries import Failure, Retries, Tried
+from crawler.seen import SeenUrls
 from tests.crawler.test_batches import record
 from yuqing.contracts import now
 from yuqing.objects import ObjectInfo, ObjectMissing, ObjectStore, ObjectStoreAway
@@ -219,7 +220,9 @@ def test_failures_are_written_with_the_batches(store: ObjectStore) -> None:
 
     def run() -> BatchWriter:
         report = CrawlReport("run", "one", now())
-        return BatchWriter(store, "one", report, retries(store, settled, runs=2), pages=9, seconds=60, size=10**6)
+        return BatchWriter(
+            store, "one", report, retries(store, settled, runs=2), SeenUrls(), pages=9, seconds=60, size=10**6
+        )
 
     first = run()
     first.retries.answered(page(0))
@@ -255,6 +258,7 @@ def test_failures_alone_are_written_when_they_are_old() -> None:
         "one",
         CrawlReport("run", "one", now()),
         retries(store),
+        SeenUrls(),
         pages=9,
         seconds=1e-6,
         size=10**6,
