@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ STAGE = "crawler"
 class Batch:
     """What is collected and not yet written.
 
+    size: bytes of the lines and, about, of what is rejected;
     known: how many of the lines repeat a page for the sake of a recording that came later; `opened` is in seconds of
     the monotonic clock.
     """
@@ -104,6 +106,7 @@ class BatchWriter:
         """Put what is no document into the open batch's quarantine; fetching it again would not make it one."""
         self._settle_page(settles, known)
         self._open.rejected.append({"reason": reason, "record": record})
+        self._open.size += len(json.dumps(record, ensure_ascii=False, default=str))
 
     def settle(self, hashes: Iterable[int]) -> None:
         """Settle addresses without a page, such as those that are gone, and what waited for them."""
@@ -127,7 +130,7 @@ class BatchWriter:
     @property
     def full(self) -> bool:
         """Whether the open batch has reached its size."""
-        return len(self._open.lines) >= self._pages or self._open.size >= self._size
+        return len(self._open.lines) + len(self._open.rejected) >= self._pages or self._open.size >= self._size
 
     @property
     def old(self) -> bool:

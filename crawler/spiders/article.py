@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crawler.site_crawler import SiteCrawler
 
 _CANONICAL_HINT = re.compile(r"""<link\b[^>]{0,500}\brel\s*=\s*["']?canonical""", re.IGNORECASE)
+_REFUSED_BYTES = 65_536  # kept of a body that is no text: enough to see what it is
 _TEXTUAL = re.compile(r"html|xml|json|javascript")
 
 
@@ -74,7 +75,8 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
         "run_id": crawler.report.run_id,
     }
     if refused:
-        record["body_base64"] = b64encode(response.body).decode()
+        record["body_bytes"] = len(response.body)
+        record["body_base64"] = b64encode(response.body[:_REFUSED_BYTES]).decode()
         return FetchedPage(record, settles=hashes, refused=refused)
     return FetchedPage(
         record, find_media(text, response.url, entry.media), hashes, via_browser="browser" in request.meta

@@ -88,6 +88,14 @@ def test_limits() -> None:
     large = writer(Remembering(), size=1000)
     large.add(record(1, body="文" * 400), {1})
     assert large.full
+    refused = writer(Remembering(), pages=2, size=1000)
+    refused.reject(record(1, body=""), "application/pdf is no text", {1})
+    assert not refused.full
+    refused.add(record(2, kind="unknown"), {2})
+    assert refused.full
+    refused = writer(Remembering(), size=1000)
+    refused.reject(record(1, body_base64="A" * 800), "application/pdf is no text", {1})
+    assert refused.full
     aged = writer(Remembering(), seconds=timedelta(microseconds=1).total_seconds())
     assert not aged.old
     aged.settle([1])

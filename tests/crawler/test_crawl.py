@@ -1,5 +1,6 @@
 """`yuqing crawl` as a process, against the newsroom and against a server with bad habits."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -204,7 +205,7 @@ def cut_short(handler: BaseHTTPRequestHandler) -> None:
 
 
 def test_what_is_no_text_goes_to_quarantine_once(crawl: Crawl, web: WebServer) -> None:
-    web.answers["/a/file"] = Answer(b"%PDF-1.7 \x00\x01", headers={"Content-Type": "application/pdf"})
+    web.answers["/a/file"] = Answer(b"%PDF-1.7 \x00\x01" + bytes(200_000), headers={"Content-Type": "application/pdf"})
     web.answers["/a/lie"] = Answer(b"PK\x03\x04\x00\x00", headers={"Content-Type": "text/html"})
     web.article("/a/good")
     web.hub(["/a/file", "/a/lie", "/a/good"])
@@ -212,8 +213,14 @@ def test_what_is_no_text_goes_to_quarantine_once(crawl: Crawl, web: WebServer) -
     totals = crawl.run()
     assert (totals["crawled"], totals["quarantined"]) == (1, 2)
     (key,) = [item.key for item in crawl.store.list("quarantine/")]
-    records = {entry["record"]["url"]: entry["reason"] for entry in quarantine.read(crawl.store, key)}
-    assert records == {f"{web.url}/a/file": "application/pdf is no text", f"{web.url}/a/lie": "binary data"}
+    kept = {entry["record"]["url"].removeprefix(web.url): entry for entry in quarantine.read(crawl.store, key)}
+    assert {path: entry["reason"] for path, entry in kept.items()} == {
+        "/a/file": "application/pdf is no text",
+        "/a/lie": "binary data",
+    }
+    file = kept["/a/file"]["record"]
+    assert file["body_bytes"] == 200_011
+    assert base64.b64decode(file["body_base64"]) == (b"%PDF-1.7 \x00\x01" + bytes(200_000))[:65_536]
     assert crawl.run()["quarantined"] == 0
 
 
