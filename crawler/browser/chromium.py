@@ -20,6 +20,7 @@ from yuqing.settings import CrawlerSettings
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+    from selenium.webdriver.chrome.service import Service
 
 _ARGUMENTS = (
     "--headless=new",
@@ -110,7 +111,8 @@ class Browser:
         self._driver: Chrome | None = None
         self._profile: Profile | None = None
         self._cookies: dict[str, dict[str, str]] = {}
-        self._pid = 0
+        self._service: Service | None = None
+        self._ended = False
         self._pages = 0
 
     def load(self, load: PageLoad, idle: Callable[[], bool]) -> BrowserPage:
@@ -161,10 +163,17 @@ class Browser:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End the driver's whole process group at once; safe from any thread."""
-        pid, self._pid = self._pid, 0
+        """End the driver's whole process group at once, also while it starts; safe from any thread."""
+        self._ended = True
+        pid, self._service = self._pid, None
         if pid:
             processes.kill_group(pid)
+
+    @property
+    def _pid(self) -> int:
+        """The driver's process, which leads its group; 0 before there is one and after its end."""
+        service = self._service
+        return service.process.pid if service and service.process else 0
 
     def _is_worn(self) -> bool:
         if self._pages >= self._settings.browser_pages:
@@ -197,6 +206,8 @@ class Browser:
         from selenium.webdriver.chrome.service import Service
         from selenium.webdriver.remote.remote_connection import RemoteConnection
 
+        if self._ended:
+            raise BrowserCrashed("the browser was ended before it started")
         self._folder.mkdir(parents=True, exist_ok=True)
         options = ChromeOptions()
         options.binary_location = str(processes.dying_with_parent(self._settings.chromium, self._folder))
@@ -213,13 +224,17 @@ class Browser:
         if self._collect_requests:
             options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
             options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
-        service = Service(
+        service = self._service = Service(
             str(processes.dying_with_parent(self._settings.chromedriver, self._folder)),
             env={**os.environ, "TMPDIR": str(self._folder)},
             popen_kw={"start_new_session": True},  # a session and a process group of its own, to be killed as a whole
         )
         driver = Chrome(options=options, service=service)
-        self._pid = service.process.pid if service.process else 0
+        if self._ended:
+            # Ended before there was a process to end, and nobody else knows of this one.
+            self._driver, self._service = driver, service
+            self.quit()
+            raise BrowserCrashed("the browser was ended while it started")
         if isinstance(driver.command_executor, RemoteConnection):
             # A driver that does not answer at all; the default of two minutes is longer than any page may take.
             wait = self._settings.browser_page_timeout_s + self._settings.browser_wait_s

@@ -37,20 +37,26 @@ class BrowserPool:
     async def load(self, load: PageLoad) -> BrowserPage:
         """The page after its script ran. Waits for a free browser. Raises BrowserFailed or RefusedAddress."""
         self._waiting += 1
-        async with self._slots:
+        try:
+            await self._slots.acquire()
+        finally:
             self._waiting -= 1
+        try:
             browser = await self._take(load.route.egress.allow_private)
             try:
                 return await self._load(browser, load)
-            except (BrowserCrashed, TimeoutError) as problem:
+            except (BrowserCrashed, TimeoutError, asyncio.CancelledError) as problem:
+                # Its thread goes on until its driver is dead.
                 browser.kill()
                 self._retire(browser)
                 browser = self._make()
-                if isinstance(problem, BrowserCrashed):
-                    raise
-                raise BrowserCrashed(f"the browser hung on {load.url}") from problem
+                if isinstance(problem, TimeoutError):
+                    raise BrowserCrashed(f"the browser hung on {load.url}") from problem
+                raise
             finally:
                 self._free.append(browser)
+        finally:
+            self._slots.release()
 
     async def close(self) -> None:
         """Quit all browsers."""
@@ -76,8 +82,14 @@ class BrowserPool:
             self._retire(browser)
             browser = self._make()
         if browser.allow_private is None:
+            try:
+                await browser.proxy.start()
+            except BaseException as problem:
+                self._free.append(browser)
+                if isinstance(problem, OSError):
+                    raise BrowserCrashed(f"the browser's proxy cannot listen: {problem}") from problem
+                raise
             browser.allow_private = allow_private
-            await browser.proxy.start()
         return browser
 
     async def _load(self, browser: Browser, load: PageLoad) -> BrowserPage:

@@ -181,7 +181,7 @@ def test_failures_are_told_and_hanging_browsers_replaced(web: WebServer, short_f
             with pytest.raises(BrowserFailed, match=":1"):
                 await browsers.load(wanted("http://127.0.0.1:1/"))
             with pytest.raises(BrowserFailed, match="not a valid selector"):
-                await browsers.load(wanted(f"{web.url}/good", wait_for="p["))
+                await browsers.load(wanted(f"{web.url}/good", wait_for="p:nope"))
             unknown = Route(Egress(allow_private=True, resolver=names), 5, print)
             with pytest.raises(BrowserFailed, match="unknown"):
                 await browsers.load(PageLoad("https://nowhere.test/", load.rule, unknown, {}))
@@ -238,3 +238,52 @@ def test_browsers_are_replaced_by_age_memory_and_policy(
 
     asyncio.run(scenario())
     assert not pids(short_folder)
+
+
+# Takes connections and answers none; its process id is left beside it.
+SILENT_DRIVER = """#!/usr/bin/env python3
+import os, pathlib, socket, sys, time
+port = next(int(word.partition("=")[2]) for word in sys.argv if word.startswith("--port="))
+listening = socket.create_server(("127.0.0.1", port))
+pathlib.Path(__file__).with_name("pid").write_text(str(os.getpid()))
+time.sleep(600)
+"""
+
+
+def test_a_browser_that_hangs_while_it_starts_is_ended(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = short_folder / "driver"
+    driver.write_text(SILENT_DRIVER)
+    driver.chmod(0o700)
+    for name, seconds in (("_START_TIMEOUT_S", 0), ("_GRACE_S", 0)):
+        monkeypatch.setattr(f"crawler.browser.pool.{name}", seconds)
+
+    def runs(pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return False
+
+    async def scenario() -> None:
+        async with pool(chromedriver=driver, browser_page_timeout_s=1, browser_wait_s=2) as browsers:
+            hanging = asyncio.create_task(browsers.load(wanted("http://127.0.0.1:1/")))
+            waiting = asyncio.create_task(browsers.load(wanted("http://127.0.0.1:1/")))
+            while not (short_folder / "pid").exists() or not (short_folder / "pid").read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            pid = int((short_folder / "pid").read_text())
+            assert browsers._waiting == 1 and runs(pid)
+            waiting.cancel()
+            with pytest.raises(BrowserCrashed, match="hung"):
+                await hanging
+            assert browsers._waiting == 0, "a page that nobody wants any more does not wait"
+            # Ends by the test's own limit where the driver is left behind.
+            while runs(pid):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+            monkeypatch.setattr("asyncio.start_server", refused)
+            with pytest.raises(BrowserCrashed, match="cannot listen"):
+                await browsers.load(wanted("http://127.0.0.1:1/"))
+            assert len(browsers._free) == 1, "it is there for the next page"
+
+    async def refused(*_: Any, **__: Any) -> None:
+        raise OSError("too many open files")
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
