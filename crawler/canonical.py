@@ -100,7 +100,10 @@ def join(base: str, link: str) -> str | None:
         url = urljoin(base, link.strip())
         url.encode()  # half a character, which JSON can hold, has no bytes that could be sent
         parts = urlsplit(url)
-        return url if parts.scheme in _DEFAULT_PORTS and parts.hostname else None
+        if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+            return None
+        _host(parts.hostname), parts.port  # both raise ValueError for what canonicalise() refuses
+        return url
     except ValueError:
         return None
 

@@ -43,6 +43,7 @@ def test_every_kind_of_source(crawl: Crawl, web: WebServer) -> None:
     old, new = (now - timedelta(days=9)).isoformat(), (now - timedelta(days=1)).isoformat()
     web.answers["/index.xml"] = Answer(
         f"<sitemapindex><sitemap><loc>{web.url}/old.xml</loc><lastmod>{old}</lastmod></sitemap>"
+        f"<sitemap><loc>http://a.cn:99999/broken.xml</loc><lastmod>{new}</lastmod></sitemap>"
         f"<sitemap><loc>/new.xml</loc><lastmod>{new}</lastmod></sitemap></sitemapindex>"
     )
     web.answers["/new.xml"] = Answer(
