@@ -23,7 +23,7 @@ IDENTITIES = (  # noqa: SIM905  (as a list it would take a page)
     "newsid newsId news_id article articleId article_id contentid content_id item_id itemid group_id groupid object_id ref "
     "source src type typeid cat catid category channel channelid column columnId node mod action act a c m app lang version "
     "scene code symbol stock secid date day month year time timestamp start offset size num no number key keyword kw name "
-    "title tag topic url link share pk_id spu sku fromdate 频道"
+    "title tag topic url link share pk_id spu sku fromdate fromid trackid track_id plat_id req_id 频道"
 ).split()
 NAMES = st.sampled_from(IDENTITIES)
 LISTED, PREFIXES = tracking_parameters()
@@ -191,7 +191,14 @@ def test_the_list_has_no_identities() -> None:
 def test_join_gives_absolute_addresses_or_nothing() -> None:
     assert join("http://example.cn/a/b.html", " ../c.html ") == "http://example.cn/c.html"
     assert join("http://example.cn/", "//cdn.example.cn/v.mp4") == "http://cdn.example.cn/v.mp4"
-    for link in ("javascript:void(0)", "mailto:x@example.cn", "http://[bad"):
+    for link in (
+        "javascript:void(0)",
+        "mailto:x@example.cn",
+        "http://[bad",
+        "http://a.cn:99999/x",
+        "http://./",
+        "http://\N{IDEOGRAPHIC FULL STOP}/",
+    ):
         assert join("http://example.cn/", link) is None
 
 
