@@ -39,14 +39,18 @@ class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
 
     def get_processed_request(self, request: Request, response: Response | None) -> Request | None:
         """The request, or None when it is not needed."""
-        hash_ = address(self.site_crawler, request.url)
+        try:
+            hash_ = address(self.site_crawler, request.url)
+        except ValueError as problem:  # raised further, it would end the reading of the page that names this one
+            self.site_crawler.report.error(request.url, str(problem))
+            return None
         if not self.site_crawler.seen.claim(hash_):
             return None
         if request.meta.get("role") == ARTICLE:
             # What earlier runs could not get comes without a response: nobody has announced it in this run.
             self.site_crawler.report.found += response is not None
             if not self.site_crawler.seen.wants(hash_):
-                self.site_crawler.report.seen_skipped += 1
+                self.site_crawler.report.seen_skipped += response is not None  # or it would count against found_new
                 return None
             limit = self.site_crawler.max_pages
             if limit is not None and self._articles >= limit:

@@ -1,0 +1,48 @@
+"""What is counted of the requests that are not needed."""
+
+from scrapy import Request
+from scrapy.http import Response
+
+from crawler.batches import BatchWriter
+from crawler.canonical import url_hash
+from crawler.middlewares.seen_urls import SeenUrlsSpiderMiddleware
+from crawler.report import CrawlReport
+from crawler.retries import Retries
+from crawler.scratch_store import ScratchStore
+from crawler.seen import SeenUrls
+from crawler.site_crawler import ARTICLE, SiteCrawler
+from crawler.spiders.base import SiteSpider
+from tests.crawler.seen.conftest import a_site
+from yuqing.contracts import now
+from yuqing.settings import CrawlerSettings
+
+
+def article(url: str) -> Request:
+    return Request(url, meta={"role": ARTICLE})
+
+
+def test_only_what_was_announced_is_found_or_skipped() -> None:
+    store = ScratchStore()
+    seen, report = SeenUrls(), CrawlReport("run", "one", now())
+    seen.settle([url_hash("http://example.cn/known"), url_hash("http://example.cn/late")])
+    retries = Retries("one", address=url_hash, settled=seen.__contains__)
+    crawler = SiteCrawler(
+        SiteSpider,
+        {},
+        site=a_site(),
+        settings=CrawlerSettings(),
+        store=store,
+        seen=seen,
+        batches=BatchWriter(store, "one", report, retries, seen, pages=1, seconds=1, size=1),
+        report=report,
+        browsers=None,
+    )
+    middleware = SeenUrlsSpiderMiddleware(crawler)
+    listing = Response("http://example.cn/")
+    assert middleware.get_processed_request(article("http://example.cn/new"), listing)
+    assert middleware.get_processed_request(article("http://example.cn/known"), listing) is None
+    # Settled meanwhile under another name: nobody has announced what earlier runs could not get.
+    assert middleware.get_processed_request(article("http://example.cn/late"), None) is None
+    assert (report.found, report.seen_skipped, report.found_new) == (2, 1, 1)
+    assert middleware.get_processed_request(article("http://./"), listing) is None
+    assert report.errors == [{"url": "http://./", "reason": "an address without a host"}]
