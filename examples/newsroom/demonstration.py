@@ -167,10 +167,11 @@ def _run(settings: Settings, stack: ExitStack, *, once: bool) -> Summary:
     with display.step("crawl", f"new articles that may name {watched} watched companies"):
         crawled = _stage(settings, "crawl", environment)
     with display.step("clean", "main text, reprints, mentions (Spark)"):
-        cleaned = _stage(settings, "clean", environment)
+        # A round this small would be cleaned without Spark, as the transcripts' is below; here all parts are to be seen.
+        cleaned = _stage(settings, "clean", environment | {"YUQING_CLEANING__SPARK_FROM_BYTES": "0"})
     with display.step("transcribe", "recordings (Whisper)"):
         transcribed = _stage(settings, "transcribe", environment)
-    with display.step("clean again", "the transcripts"):
+    with display.step("clean again", "the transcripts (so few need no Spark)"):
         again = _stage(settings, "clean", environment)
     with display.step("language model", "vLLM loads its weights"):
         _wait_for(settings, ["llm"], check)
