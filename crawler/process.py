@@ -312,6 +312,7 @@ def scrapy_settings(site: Site, options: CrawlerSettings) -> dict[str, Any]:
             "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
             "crawler.middlewares.browser.BrowserMiddleware": 760,
         },
+        "URLLENGTH_LIMIT": 0,  # LimitsMiddleware has one, and says what it left out
         "SPIDER_MIDDLEWARES": {
             "crawler.middlewares.limits.LimitsMiddleware": 890,  # once the depth is known
             "crawler.middlewares.seen_urls.SeenUrlsSpiderMiddleware": 950,

@@ -118,8 +118,12 @@ class CrawlerSettings(Section):
     )
     circuit_pause_s: float = Field(30, gt=0, description="until one of its pages is tried again")
     circuit_openings: int = Field(2, ge=0, description="such pauses a run; then the host is left to the next run")
-    sitemaps: int = Field(50, ge=0, description="sitemaps of indexes that a run reads of a site, the newest first")
-    searches: int = Field(200, ge=1, description="names of the watchlist that a run asks a site's search for")
+    sitemaps: int = Field(
+        50, ge=0, description="sitemaps of indexes that a run reads of a site: the newest, then undated ones at random"
+    )
+    searches: int = Field(
+        200, ge=1, description="names that a run asks a site's search for; of more it draws so many at random"
+    )
     page_bytes: int = Field(16 * 2**20, ge=1, description="larger pages are refused")
     media_bytes: int = Field(512 * 2**20, ge=1, description="larger recordings are refused")
     media_seconds: float = Field(14_400, gt=0, description="longer recordings are refused")

@@ -230,7 +230,10 @@ class ListPage(_Rules):
 
 
 class Search(_Rules):
-    """The site's search, asked on every run for each name and alias of the watchlist."""
+    """The site's search, asked for the names and aliases of the watchlist.
+
+    Every run asks for all of them up to crawler.searches (200); of more, for so many drawn at random.
+    """
 
     url: Url
     """With {name} where the searched name goes, and {page} where its pages have numbers."""

@@ -17,6 +17,8 @@ from crawler.site_crawler import of
 # (maxRepetitions 2) and TooManyPathSegmentsDecideRule (maxPathDepth 20).
 MAX_REPETITIONS = 2
 MAX_SEGMENTS = 20
+MAX_ADDRESS = 8_000  # octets that every server should take (RFC 9110, 4.1)
+_SHOWN = 200  # characters of a longer one in the report
 _MAX_PATTERNS = 20_000  # addresses of any further patterns count together
 _LONGEST_PERIOD = 3  # /a/b/c/a/b/c/a/b/c is seen, a longer round is left to the other limits
 _DIGITS = re.compile(r"\d+")
@@ -43,6 +45,9 @@ class LimitsMiddleware(BaseSpiderMiddleware):
             return None
         if request.meta.get("depth", 0) > self.limits.depth:
             self.report.cut("depth", pattern(request.url), request.url)
+            return None
+        if len(request.url) > MAX_ADDRESS:
+            self.report.cut("address length", pattern(request.url)[:_SHOWN], request.url[:_SHOWN])
             return None
         general = pattern(request.url)
         if grows(request.url):

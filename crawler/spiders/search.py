@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Searches(Source):
     """`search`, for each name and alias of the watchlist.
 
-    More names than crawler.searches are asked for in turns: each run draws that many by chance, so that runs need not
-    know of each other and a name waits for len(names) / crawler.searches runs on average.
+    Every run asks for all of them up to crawler.searches. Of more, each run draws that many at random: runs need not know
+    of each other, and a name waits for len(names) / crawler.searches runs on average.
     """
 
     name = "search"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -24,7 +25,11 @@ _A_TURN = 200  # articles, of the 50,000 that a sitemap may have, after which ot
 
 
 class Sitemaps(Source):
-    """`sitemaps`, and those that indexes name: newest first, at most crawler.sitemaps of them a run."""
+    """`sitemaps`, and those that indexes name, at most crawler.sitemaps of the latter a run: the newest first.
+
+    Then those without a date, in an order that every run draws anew: nothing says that they are old, and where they are
+    too many for one run, each has its turn. The report says how many were left out.
+    """
 
     name = "sitemap"
     role = SITEMAP
@@ -44,13 +49,15 @@ class Sitemaps(Source):
         if sitemap is None:
             return
         children = [child for child in sitemap.children if self._recent(child.modified)]
-        # Those without a date first: nothing says that they are old.
-        children.sort(key=lambda child: (child.modified is None, child.modified or self._oldest), reverse=True)
+        random.shuffle(children)
+        children.sort(key=lambda child: child.modified or self._oldest, reverse=True)  # stable: the drawn order stays
         for child in children:
             absolute = join(response.url, child.url)
             if absolute and self._left > 0:
                 self._left -= 1
                 yield self.request(absolute, self.parse, response)
+            elif absolute:
+                self.report.cut("crawler.sitemaps", "", absolute)
         recent = (entry for entry in sitemap.entries if self._recent(entry.modified or entry.published_at))
         for number, request in enumerate(self.articles(recent, response)):
             if number % _A_TURN == 0:

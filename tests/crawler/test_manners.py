@@ -167,6 +167,8 @@ def test_traps_are_cut_and_said(crawl: Crawl, web: WebServer) -> None:
             *(f"/a/news/{number}.html" for number in range(12)),
             *(f"/a/cal?month={number}&year=2026" for number in range(12)),
             "/a/a/a/a/a.html",
+            "/a/long.html?of=" + "x" * 8_000,
+            "/a/not-too-long.html?of=" + "x" * 7_000,
             "/",
             "/list/1",
             "/list/1#top",
@@ -187,6 +189,9 @@ def test_traps_are_cut_and_said(crawl: Crawl, web: WebServer) -> None:
     assert traps[("pages_per_pattern", "/a/news/{n}.html")]["count"] == 3
     assert traps[("pages_per_pattern", "/a/cal?month&year")]["count"] == 3
     assert "year=2026" in traps[("pages_per_pattern", "/a/cal?month&year")]["example"]
+    (long,) = (trap for trap in report["traps"] if trap["limit"] == "address length")
+    assert long["count"] == 1 and long["example"].startswith(f"{web.url}/a/long.html")
+    assert any(path.startswith("/a/not-too-long.html") for path in web.asked)
     assert traps[("growing path", "/a/a/a/a/a.html")]["count"] == 1
     assert {flag["kind"] for flag in report["flags"]} == {"trap"}
     assert traps[("depth", "/list/{n}")]["example"] == f"{web.url}/list/8"
@@ -197,4 +202,4 @@ def test_traps_are_cut_and_said(crawl: Crawl, web: WebServer) -> None:
     (report,) = crawl.run()["sites"]
     assert report["new_articles"] == 4
     (trap,) = report["traps"]
-    assert (trap["limit"], trap["count"]) == ("pages", 3)  # six were left, three of the others were a trap's or known
+    assert (trap["limit"], trap["count"]) == ("pages", 4)  # seven were left, three of the others were a trap's or known

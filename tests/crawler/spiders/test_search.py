@@ -1,6 +1,10 @@
 """Addresses of searches."""
 
-from crawler.spiders.search import search_address
+from types import SimpleNamespace
+from typing import Any
+
+from crawler.spiders.search import Searches, search_address
+from yuqing.settings import CrawlerSettings
 from yuqing.sites import Search
 
 
@@ -18,3 +22,15 @@ def test_addresses() -> None:
 def test_a_name_cannot_ask_for_another_page() -> None:
     rule = Search(url="https://so.example.cn/?p={page}&q={name}")
     assert search_address(rule, "{page}", 1) == "https://so.example.cn/?p=1&q=%7Bpage%7D"
+
+
+def test_a_long_watchlist_is_asked_for_in_samples() -> None:
+    def drawn(names: list[str]) -> list[str]:
+        shared = SimpleNamespace(names=names, options=CrawlerSettings(searches=3))
+        spider: Any = SimpleNamespace(site=None, report=None, site_crawler=shared)
+        return Searches(spider)._names
+
+    assert drawn(["甲", "乙", "丙"]) == ["甲", "乙", "丙"]
+    samples = [drawn(["甲", "乙", "丙", "丁"]) for _ in range(200)]
+    assert {len(set(sample)) for sample in samples} == {3}
+    assert {name for sample in samples for name in sample} == set("甲乙丙丁")
