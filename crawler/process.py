@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from scrapy import Spider
@@ -19,7 +18,7 @@ from crawler.batches import BatchWriter
 from crawler.browser import BrowserPool, check_browser
 from crawler.canonical import site_address, url_hash
 from crawler.environment import with_environment
-from crawler.history import conclude
+from crawler.history import conclude, recent_yields
 from crawler.media.folders import remove_abandoned
 from crawler.report import STOPPED, CrawlReport
 from crawler.retries import Retries
@@ -32,12 +31,13 @@ from yuqing import watchlist
 from yuqing.contracts import now
 from yuqing.errors import YuqingError
 from yuqing.identity import new_ulid
-from yuqing.objects import ObjectStore
+from yuqing.objects import ObjectStore, ObjectStoreAway
 from yuqing.settings import CrawlerSettings, Settings
 from yuqing.sites import Site
 from yuqing.telemetry import get_logger
 
 log = get_logger(__name__)
+_LOADING = 4  # sites whose seen sets are read at the same time, each over several connections
 
 
 def crawl(
@@ -55,23 +55,16 @@ def crawl(
     `watch` is called twice a second with the reports of the sites that have begun. SIGTERM and SIGINT end the crawl
     early with everything flushed; a second one at once. `spider` is made with `arguments`. Raises YuqingError before
     anything is fetched when S3 does not answer, a browser is missing or a variable that a site's file names, and
-    afterwards when S3 went away.
+    afterwards when S3 went away. A site of which S3 holds something damaged is left out; its report says so.
     """
     options = settings.crawler
     sites = [with_environment(site) for site in sites]
     if any(site.browser for site in sites):
         check_browser(options)
     remove_abandoned()
-    seen = _load_seen(sites, store, settings)
-    names = _names(store) if any(site.search for site in sites) else []
-    return _Crawl(sites, store, settings, seen, names, max_pages, watch, spider, arguments or {}).run()
-
-
-def _load_seen(sites: Sequence[Site], store: ObjectStore, settings: Settings) -> list[SeenUrls]:
     store.ensure_bucket()
-    cache = SegmentCache.from_settings(settings)
-    with ThreadPoolExecutor(4) as readers:
-        return list(readers.map(lambda site: load(store, site, cache), sites))
+    names = _names(store) if any(site.search for site in sites) else []
+    return _Crawl(sites, store, settings, names, max_pages, watch, spider, arguments or {}).run()
 
 
 def _names(store: ObjectStore) -> list[str]:
@@ -87,7 +80,6 @@ class _Crawl:
         sites: Sequence[Site],
         store: ObjectStore,
         settings: Settings,
-        seen: Sequence[SeenUrls],
         names: Sequence[str],
         max_pages: int | None,
         watch: Callable[[Sequence[CrawlReport]], None] | None,
@@ -111,7 +103,9 @@ class _Crawl:
         logging.disable(logging.NOTSET)
         for name in ("scrapy", "twisted", "selenium", "asyncio"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self.work = list(zip(sites, seen, strict=True))
+        self.sites = sites
+        self.cache = SegmentCache.from_settings(settings)
+        self.loading = asyncio.Semaphore(_LOADING)
         rules = [rule for site in sites for rule in site.browser]
         collect = any(rule.network_quiet for rule in rules)
         self.browsers = BrowserPool(self.options, collect_requests=collect) if rules else None
@@ -137,7 +131,7 @@ class _Crawl:
         watcher = loop.create_task(self._watch())
         gate = asyncio.Semaphore(self.options.concurrent_sites)
         try:
-            await asyncio.gather(*(self._one(gate, site, seen) for site, seen in self.work))
+            await asyncio.gather(*(self._one(gate, site) for site in self.sites))
         finally:
             watcher.cancel()
             if self.watch:
@@ -146,22 +140,20 @@ class _Crawl:
                 await self.browsers.close()
             self._stop_reactor()
 
-    async def _one(self, gate: asyncio.Semaphore, site: Site, seen: SeenUrls) -> None:
+    async def _one(self, gate: asyncio.Semaphore, site: Site) -> None:
         async with gate:
             if self.stopping:
                 return
             report = CrawlReport(run_id=new_ulid(), site=site.name, started=now())
-            retries = Retries(
-                site.name,
-                address=lambda url: url_hash(site_address(site, url)),
-                settled=seen.__contains__,
-                runs=self.options.retry_runs,
-                days=self.options.retry_days,
-            )
             try:
-                await asyncio.to_thread(retries.load, self.store)
-            except YuqingError as problem:
+                async with self.loading:
+                    seen, retries = await asyncio.to_thread(self._known, site)
+            except ObjectStoreAway as problem:
                 self.problems.append(problem)
+                return
+            except Exception as problem:
+                log.exception("what is known of a site cannot be read", site=site.name)
+                await self._leave_out(report, problem)
                 return
             if self.stopping:  # meanwhile; from here to the crawl's beginning nothing is waited for
                 return
@@ -211,6 +203,34 @@ class _Crawl:
                 new=report.new_articles,
                 errors=report.error_count,
             )
+
+    def _known(self, site: Site) -> tuple[SeenUrls, Retries]:
+        """What earlier runs left of a site; read when its turn comes, so that it is not older than its crawl."""
+        seen = load(self.store, site, self.cache)
+        retries = Retries(
+            site.name,
+            address=lambda url: url_hash(site_address(site, url)),
+            settled=seen.__contains__,
+            runs=self.options.retry_runs,
+            days=self.options.retry_days,
+        )
+        retries.load(self.store)
+        return seen, retries
+
+    async def _leave_out(self, report: CrawlReport, problem: Exception) -> None:
+        """Report a site that cannot be crawled, since what is known of it cannot be read; the others go on."""
+        report.error("", str(problem) or type(problem).__name__)
+        report.flag("unreadable", f"the site was left out: {problem}")
+        report.reason, report.finished = "unreadable", now()
+        self.reports.append(report)
+        try:
+            # The next run is compared with those before this one.
+            report.yields = await asyncio.to_thread(
+                recent_yields, self.store, report.site, report.started, self.options
+            )
+            await asyncio.to_thread(report.write, self.store)
+        except YuqingError as away:
+            self.problems.append(away)
 
     def _on_signal(self) -> None:
         if self.stopping:

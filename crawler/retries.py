@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -113,7 +114,7 @@ class Retries:
                 found = [_Line.validate_json(line) for line in lines]
             except ObjectMissing:
                 continue  # another run has just replaced it by an object that is listed too, or comes
-            except (ValidationError, OSError, EOFError) as problem:
+            except (ValidationError, OSError, EOFError, zlib.error) as problem:
                 log.warning("a list of failures cannot be read and is left aside", key=item.key, reason=str(problem))
                 continue
             self._objects.append(item.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ from yuqing.contracts import read_raw_document
 from yuqing.errors import ContractError
 from yuqing.objects import ObjectStore
 from yuqing.sites import Revisit, Site
+from yuqing.telemetry import get_logger
+
+log = get_logger(__name__)
 
 
 def load(store: ObjectStore, site: Site, cache: SegmentCache | None = None) -> SeenUrls:
@@ -97,7 +101,15 @@ def repair(store: ObjectStore, site: Site, segments: Sequence[Segment]) -> list[
         missing = parse_segment(site.name, segment_key(item.key), 0)
         if missing is None or missing.key in known or missing.newest <= through:
             continue
-        data = pack(_addresses(store.get(item.key), site))
+        try:
+            data = pack(_addresses(store.get(item.key), site))
+        except (OSError, EOFError, zlib.error) as problem:  # the cleaning quarantines it; here it settles nothing
+            log.warning(
+                "a batch is damaged and its pages are fetched once more; restore it, or delete it",
+                key=item.key,
+                reason=str(problem),
+            )
+            continue
         store.put(missing.key, data, content_type="application/octet-stream", only_if_absent=True)
         written.append(replace(missing, size=len(data)))
     return written

@@ -1,5 +1,6 @@
 """Whole crawls: two at a time with a compaction beside them, and the revisit policy."""
 
+import gzip
 import time
 from collections import Counter
 
@@ -70,3 +71,19 @@ def test_articles_that_a_list_still_shows_are_revisited(crawl: Crawl, web: WebSe
     assert "更正" in crawl.documents()[-1].body + crawl.documents()[-2].body
     crawl.define(web.site(revisit={"after_hours": 1, "until_days": 1}))
     assert crawl.run("local")["crawled"] == 0
+
+
+def test_what_is_damaged_of_one_site_stops_no_other(crawl: Crawl, web: WebServer) -> None:
+    web.article("/a/1")
+    web.hub(["/a/1"])
+    crawl.define(web.site(name="broken"), web.site(name="torn"), web.site(name="whole"))
+    crawl.store.put("seen/broken/2026/01/01/01J00000000000000000000000.u64", b"7 bytes")
+    torn = gzip.compress(b"{}")[:10] + b"\xff" * 20
+    crawl.store.put("raw/torn/2026/01/01/01J00000000000000000000000.jsonl.gz", torn)
+    crawl.store.put("retries/torn/01J00000000000000000000000.jsonl.gz", torn)
+    totals = crawl.run("--all", status=1)
+    reports = {report["site"]: report for report in totals["sites"]}
+    assert {name: report["new_articles"] for name, report in reports.items()} == {"broken": 0, "torn": 1, "whole": 1}
+    assert [flag["site"] for flag in totals["flags"]] == ["broken"]
+    assert "01J00000000000000000000000.u64 is damaged" in reports["broken"]["errors"][0]["reason"]
+    assert len(list(crawl.store.list("reports/crawl/broken/"))) == 1
