@@ -89,13 +89,6 @@ class ProxyPool:
     def __len__(self) -> int:
         return len(self.proxies)
 
-    def proxy_for(self, url: str) -> str | None:
-        """The proxy, with user and password, through which an address is to be asked for; None: directly.
-
-        The run's one for every address: what a page loads comes from where the page was asked for.
-        """
-        return self.proxies[self.choose()].url if self.proxies else None
-
     def assign(self, request: Request) -> None:
         """Choose the proxy of a request that is about to be sent: meta["proxy"], and a Proxy-Authorization header.
 

@@ -380,7 +380,7 @@ class Site(_Rules):
     cookies: dict[str, CookieValue] = Field(default_factory=dict)
     """Sent to the site's own hosts; ${NAME} is taken from the environment."""
     proxies: tuple[Proxy, ...] = ()
-    """Used in turn, those that fail less often; ${NAME} is taken from the environment."""
+    """A run keeps to one, drawn at random, until that one fails; ${NAME} is taken from the environment."""
     obey_robots: bool = True
     allow_private_addresses: bool = False
     """True lets the crawler connect to private and loopback addresses for this site."""
