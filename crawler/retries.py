@@ -6,7 +6,8 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -27,13 +28,30 @@ log = get_logger(__name__)
 # Entries of one site, about 60 bytes each once packed. A site that fails more often is down or a trap: of what is too
 # much, the oldest is left to the lists that may still show it.
 _MOST = 20_000
+# What is refused rests from its second refusal in a row on: twice as long each time, up to a day. Working values: a captcha
+# often goes away within minutes, and a login never; thirty days then cost some 35 requests, not one a run.
+_REST = timedelta(hours=1)
+_LONGEST_REST = timedelta(days=1)
+
+
+class Try(Enum):
+    """What a run's try says of an address.
+
+    FAILED: an attempt. IN_VAIN: the site did not show it, or we could not keep it: only its age counts, and it rests.
+    NOT_MADE: it was not asked for.
+    """
+
+    FAILED = auto()
+    IN_VAIN = auto()
+    NOT_MADE = auto()
 
 
 @dataclass(frozen=True)
 class Failure:
     """An address that could not be had, and what is needed to ask for it again.
 
-    attempts: runs in which it failed while its host answered. For a page, `parent` and `entry` are where it was
+    attempts: runs in which it failed while its host answered; refusals: tries in vain since the last of those;
+    rests_until: when later runs ask for it again. For a page, `parent` and `entry` are where it was
     announced and what was said of it. For a recording, `page` is the canonical address of the page that names it and
     `batch` the key of the raw batch with that page's record.
     """
@@ -43,6 +61,8 @@ class Failure:
     reason: str
     first_failed: datetime
     attempts: int = 0
+    refusals: int = 0
+    rests_until: datetime | None = None
     parent: str | None = None
     found_by: str = ""
     entry: Entry | None = None
@@ -56,11 +76,15 @@ _Line = TypeAdapter(Failure)
 
 @dataclass(frozen=True)
 class Tried:
-    """A recording of a page that is in a batch: `error` is why it must be tried again; None when it is there, or never will be."""
+    """A recording of a page that is in a batch: `error` is why it must be tried again; None when it is there, or never will be.
+
+    outcome: what the try counts for when there is an error.
+    """
 
     page: str
     url: str
     error: str | None = None
+    outcome: Try = Try.FAILED
 
 
 @dataclass(frozen=True)
@@ -102,6 +126,8 @@ class Retries:
     days: float = 30
     _entries: dict[_Key, Failure] = field(default_factory=dict)
     _failed_now: set[_Key] = field(default_factory=set)
+    _in_vain_now: set[_Key] = field(default_factory=set)
+    _not_made_now: set[_Key] = field(default_factory=set)
     _hosts: set[str] = field(default_factory=set)
     _objects: list[str] = field(default_factory=list)
     changed: bool = False
@@ -137,7 +163,7 @@ class Retries:
         url: str,
         reason: str,
         *,
-        asked: bool = True,
+        outcome: Try = Try.FAILED,
         read: bool = False,
         entry: Entry | None = None,
         parent: str | None = None,
@@ -145,22 +171,21 @@ class Retries:
     ) -> None:
         """A page could not be had; `url` is the address as announced, before any redirect.
 
-        asked: False when its host was left alone; such a run is no attempt. read: it came and was lost before it was in
-        a batch, so that this run takes it for settled.
+        read: it came and was lost before it was in a batch, so that this run takes it for settled.
         """
         if not read and self.settled(self.address(url)):
             return  # a page that is known and was to be read once more
-        self._fail(Failure("page", url, reason, now(), parent=parent, found_by=found_by, entry=entry), asked=asked)
+        self._fail(Failure("page", url, reason, now(), parent=parent, found_by=found_by, entry=entry), outcome)
 
     def recordings(self, batch: str, tried: Iterable[Tried]) -> None:
         """The recordings of the pages that are about to be written to a batch: those with an error are tried again."""
         for one in tried:
             if one.error:
-                self._fail(Failure("recording", one.url, one.error, now(), page=one.page, batch=batch))
+                self._fail(Failure("recording", one.url, one.error, now(), page=one.page, batch=batch), one.outcome)
 
-    def failed_again(self, recording: Failure, reason: str) -> None:
+    def failed_again(self, recording: Failure, reason: str, outcome: Try) -> None:
         """A recording of an earlier run's page could not be had now either."""
-        self._fail(replace(recording, reason=reason))
+        self._fail(replace(recording, reason=reason), outcome)
 
     def drop(self, failure: Failure) -> None:
         """Forget an entry without the address being settled."""
@@ -182,11 +207,11 @@ class Retries:
 
     def give_up(self) -> list[Failure]:
         """Take out what has failed often or long enough; call it once, at the end, and settle the pages among it."""
-        oldest = datetime.now(UTC) - timedelta(days=self.days)
+        oldest = now() - timedelta(days=self.days)
         given_up = [
             failure
-            for key in self._failed_now & self._entries.keys()
-            if (failure := self._counted(key)).attempts >= self.runs or failure.first_failed < oldest
+            for key in (self._failed_now | self._in_vain_now | self._not_made_now) & self._entries.keys()
+            if (failure := self._counted(key)).attempts >= self.runs or failure.first_failed <= oldest
         ]
         for failure in given_up:
             self.drop(failure)
@@ -203,7 +228,12 @@ class Retries:
         return Snapshot(key, failures, outdated)
 
     def _due(self, role: str) -> list[Failure]:
-        found = [failure for key, failure in self._entries.items() if key[0] == role and key not in self._failed_now]
+        tried, moment = self._failed_now | self._in_vain_now, now()
+        found = [
+            failure
+            for key, failure in self._entries.items()
+            if key[0] == role and key not in tried and (failure.rests_until or moment) <= moment
+        ]
         return sorted(found, key=lambda failure: (failure.attempts, failure.first_failed))
 
     def _key(self, failure: Failure) -> _Key:
@@ -225,7 +255,7 @@ class Retries:
             failure = replace(failure, attempts=attempts, first_failed=first)
         self._entries[key] = failure
 
-    def _fail(self, failure: Failure, *, asked: bool = True) -> None:
+    def _fail(self, failure: Failure, outcome: Try) -> None:
         key = self._key(failure)
         before = self._entries.get(key)
         if before:
@@ -233,13 +263,21 @@ class Retries:
                 failure,
                 first_failed=before.first_failed,
                 attempts=before.attempts,
+                refusals=before.refusals,
+                rests_until=before.rests_until,
                 parent=failure.parent or before.parent,
                 found_by=failure.found_by or before.found_by,
                 entry=failure.entry or before.entry,
             )
-        self._entries[key] = failure
-        if asked:
+        if outcome is Try.FAILED:
             self._failed_now.add(key)
+            failure = replace(failure, refusals=0, rests_until=None)
+        elif outcome is Try.NOT_MADE:
+            self._not_made_now.add(key)
+        elif key not in self._in_vain_now:  # once a run
+            self._in_vain_now.add(key)
+            failure = replace(failure, refusals=failure.refusals + 1, rests_until=_rest(failure.refusals))
+        self._entries[key] = failure
         self.changed = True
 
     def _counted(self, key: _Key) -> Failure:
@@ -248,6 +286,11 @@ class Retries:
         if key in self._failed_now and _host(failure.url) in self._hosts:
             return replace(failure, attempts=failure.attempts + 1)
         return failure
+
+
+def _rest(earlier: int) -> datetime | None:
+    """Until when an address rests that was refused so often before, in a row, and now again."""
+    return now() + min(_REST * 2.0 ** min(earlier - 1, 10), _LONGEST_REST) if earlier else None
 
 
 def _host(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,27 +11,34 @@ from pathlib import Path
 from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 
+from crawler.circuits import CircuitOpen
 from crawler.media.content import SNIFF_BYTES, MediaType, NoRecording, is_playlist, sniff
 from crawler.media.folders import temporary_folder
 from crawler.media.join import measure
 from crawler.media.segments import Limits, fetch_playlist
 from crawler.media.transfer import Transfer, TransferRefused
-from crawler.middlewares.robots import ForbiddenByRobots
+from crawler.middlewares.robots import ForbiddenByRobots, RobotsUnreachable
+from crawler.retries import Try
 from crawler.site_crawler import MEDIA, SiteCrawler
 from yuqing.contracts import MediaReference
 from yuqing.errors import YuqingError
 
 _GONE = frozenset({404, 410})
+# No room, no right or no place to write, a bad disk, too many open files.
+_OUR_FAULTS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOENT, errno.EIO, errno.EMFILE, errno.ENFILE}
+)
 _FURTHER_TRIES = 5  # of one body; each goes on where the last one broke
 _AT_ONCE = 8  # recordings on their way, each with a file of its own
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A recording, or why there is none; `again`: a later run may have more luck."""
+    """A recording, or why there is none; `again`: a later run may have more luck; outcome: what this try counts for then."""
 
     reference: MediaReference
     again: bool = False
+    outcome: Try = Try.FAILED
 
 
 class Recordings:
@@ -66,7 +74,7 @@ class Recordings:
                 reason = str(problem) or type(problem).__name__
                 self.crawler.report.media_failed += 1
                 self.crawler.report.error(url, f"recording: {reason}")
-                return Fetched(MediaReference(url=url, error=reason), again=not _is_final(problem))
+                return Fetched(MediaReference(url=url, error=reason), not _is_final(problem), _outcome(problem))
         self.crawler.report.media += 1
         return Fetched(reference)
 
@@ -122,6 +130,14 @@ def _is_final(problem: Exception) -> bool:
     if isinstance(problem, (NoRecording, TransferRefused)):
         return problem.final
     return isinstance(problem, ForbiddenByRobots)
+
+
+def _outcome(problem: Exception) -> Try:
+    if isinstance(problem, CircuitOpen):
+        return Try.NOT_MADE
+    # Our disk says as little of a recording as a robots.txt that does not answer.
+    ours = isinstance(problem, OSError) and problem.errno in _OUR_FAULTS
+    return Try.IN_VAIN if ours or isinstance(problem, RobotsUnreachable) else Try.FAILED
 
 
 def _sniff(path: Path) -> MediaType:

@@ -15,7 +15,7 @@ from scrapy.exceptions import DontCloseSpider
 
 from crawler.canonical import url_hash
 from crawler.media.fetch import Fetched, Recordings
-from crawler.retries import Failure, Tried
+from crawler.retries import Failure, Tried, Try
 from crawler.site_crawler import FetchedPage, LateRecordings, SiteCrawler, of
 from yuqing.contracts import MediaReference, RawDocument, read_raw_document
 from yuqing.errors import ContractError, YuqingError
@@ -104,11 +104,11 @@ class MediaPipeline:
         retries, batches = self.crawler.retries, self.crawler.batches
         page = failures[0].page or ""
         fetched = await asyncio.gather(*(self.recordings.fetch(failure.url, page) for failure in failures))
-        lacking = set()
+        lacking: dict[str, Try] = {}
         for failure, one in zip(failures, fetched, strict=True):
             if one.reference.error and one.again:
-                lacking.add(failure.url)
-                retries.failed_again(failure, one.reference.error)
+                lacking[failure.url] = one.outcome
+                retries.failed_again(failure, one.reference.error, one.outcome)
             elif one.reference.error:
                 retries.drop(failure)
         there = {one.reference.url: one.reference for one in fetched if not one.reference.error}
@@ -120,7 +120,12 @@ class MediaPipeline:
                 retries.drop(failure)
             return
         media = [there.get(old.url, old) for old in record.media]
-        tried = [Tried(record.canonical_url, one.url, one.error if one.url in lacking else None) for one in media]
+        tried = [
+            Tried(record.canonical_url, one.url, one.error, lacking[one.url])
+            if one.url in lacking
+            else Tried(record.canonical_url, one.url)
+            for one in media
+        ]
         # All else stays, also the time of fetching: the page has not been looked at again.
         again = record.model_copy(update={"media": tuple(media), "run_id": self.crawler.report.run_id})
         batches.add(again.model_dump(), {url_hash(record.canonical_url)}, recordings=tried, known=True)
@@ -147,5 +152,5 @@ def _result(url: str, task: asyncio.Task[Fetched]) -> Fetched:
 
 def _media(page: str, fetched: Sequence[Fetched]) -> tuple[list[dict[str, Any]], list[Tried]]:
     """The record's `media`, and which of them later runs are to try again."""
-    tried = [Tried(page, one.reference.url, one.reference.error if one.again else None) for one in fetched]
+    tried = [Tried(page, one.reference.url, one.reference.error if one.again else None, one.outcome) for one in fetched]
     return [one.reference.model_dump() for one in fetched], tried

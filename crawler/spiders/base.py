@@ -18,6 +18,7 @@ from crawler.feeds import Entry
 from crawler.middlewares.retry import Blocked
 from crawler.middlewares.robots import ForbiddenByRobots, RobotsUnreachable
 from crawler.middlewares.seen_urls import GONE, AlreadySeen
+from crawler.retries import Try
 from crawler.site_crawler import ARTICLE, FetchedPage, LateRecordings, SiteCrawler, of
 from crawler.spiders.article import NoArticle, read_article, read_text
 from crawler.spiders.feed import Feeds
@@ -149,11 +150,11 @@ class SiteSpider(Spider):
             self.report.forbidden_by_robots += 1
         elif isinstance(problem, CircuitOpen):
             self.report.not_asked += 1
-            self._keep(request, str(problem), asked=False)
+            self._keep(request, str(problem), Try.NOT_MADE)
         elif isinstance(problem, (Blocked, RobotsUnreachable)):
             # The site has not shown the page: however often that happens, nothing is known of it.
             shown = isinstance(problem, Blocked) and problem.reason == EMPTY
-            self._missed(request, str(problem), asked=shown)
+            self._missed(request, str(problem), Try.FAILED if shown else Try.IN_VAIN)
         elif not isinstance(problem, AlreadySeen):
             self._missed(request, str(problem) or type(problem).__name__)
 
@@ -168,19 +169,19 @@ class SiteSpider(Spider):
 
     def _lost(self, request: Request, problem: BaseException | None) -> None:
         self.report.error(_announced(request), _described(problem))
-        self._keep(request, _described(problem), read=True)
+        self._keep(request, _described(problem), Try.IN_VAIN, read=True)
 
-    def _missed(self, request: Request, reason: str, *, asked: bool = True) -> None:
+    def _missed(self, request: Request, reason: str, outcome: Try = Try.FAILED) -> None:
         self.report.error(_announced(request), reason)
-        self._keep(request, reason, asked=asked)
+        self._keep(request, reason, outcome)
 
-    def _keep(self, request: Request, reason: str, *, asked: bool = True, read: bool = False) -> None:
+    def _keep(self, request: Request, reason: str, outcome: Try, *, read: bool = False) -> None:
         """Keep an article for later runs, with what was said of it; lists, feeds and sitemaps are read in any case."""
         if request.meta["role"] == ARTICLE:
             self.site_crawler.retries.failed(
                 _announced(request),
                 reason,
-                asked=asked,
+                outcome=outcome,
                 read=read,
                 entry=request.cb_kwargs["entry"],
                 parent=request.meta.get("parent"),

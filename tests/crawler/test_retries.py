@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from crawler.batches import BatchWriter
 from crawler.feeds import Entry
 from crawler.report import CrawlReport
-from crawler.retries import Failure, Retries, Tried
+from crawler.retries import Failure, Retries, Tried, Try
 from crawler.seen import SeenUrls
 from tests.crawler.test_batches import record
 from yuqing.contracts import now
@@ -118,10 +118,67 @@ def test_a_page_whose_host_was_left_alone_is_kept_and_not_counted() -> None:
     for _ in range(3):
         one = retries(store, runs=1)
         one.answered(page(7))
-        one.failed(page(1), "its circuit is open", asked=False)
+        one.failed(page(1), "its circuit is open", outcome=Try.NOT_MADE)
         assert one.give_up() == []
         save(one, store)
     assert [failure.attempts for failure in retries(store).due()] == [0]
+
+
+def test_what_is_refused_rests_and_is_given_up_by_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    passed = timedelta(0)
+    monkeypatch.setattr("crawler.retries.now", lambda: begin + passed)
+    store = Memory()
+    asked = []
+    for _ in range(6 * 24 * 31):  # a run every ten minutes for a month
+        one = retries(store, runs=3, days=30)
+        one.answered(page(7))
+        if one.due() or not asked:
+            asked.append(passed)
+            one.failed(page(1), "captcha", outcome=Try.IN_VAIN)
+            one.failed(page(1), "captcha", outcome=Try.IN_VAIN)  # a second time in the same run
+            assert one.due() == []
+            assert bool(one.give_up()) == (passed >= timedelta(days=30))
+            save(one, store)
+        passed += timedelta(minutes=10)
+    hours = [round(moment.total_seconds() / 3600, 1) for moment in asked]
+    assert hours[:8] == [0, 0.2, 1.2, 3.2, 7.2, 15.2, 31.2, 55.2]
+    assert len(asked) < 40
+    assert store.objects == {}
+
+
+def test_a_real_failure_ends_the_rest() -> None:
+    store = Memory()
+    for outcome in (Try.IN_VAIN, Try.IN_VAIN, Try.FAILED):
+        one = retries(store)
+        one.answered(page(7))
+        one.failed(page(1), "captcha", outcome=outcome)
+        save(one, store)
+        assert bool(retries(store).due()) == (outcome is Try.FAILED or not one._entries[("page", 1, "")].rests_until)
+    (due,) = retries(store).due()
+    assert (due.attempts, due.refusals, due.rests_until) == (1, 0, None)
+
+
+def test_what_a_try_for_a_recording_counts_for() -> None:
+    store = Memory()
+    one = retries(store)
+    one.answered(page(0))
+    tries = {page(20): Try.NOT_MADE, page(21): Try.IN_VAIN, page(22): Try.FAILED}
+    one.recordings("raw/one/x.jsonl.gz", [Tried(page(2), url, "no", outcome) for url, outcome in tries.items()])
+    save(one, store)
+    again = retries(store)
+    again.answered(page(0))
+    (due,) = again.due_recordings()
+    assert {failure.url: (failure.attempts, failure.refusals) for failure in due} == {
+        page(20): (0, 0),
+        page(21): (0, 1),
+        page(22): (1, 0),
+    }
+    for failure in due:
+        again.failed_again(failure, "no", tries[failure.url])
+    save(again, store)
+    ((left, tried),) = retries(store).due_recordings()
+    assert (left.url, left.attempts, tried.attempts) == (page(20), 0, 2)
 
 
 def test_a_host_that_never_comes_back_is_given_up_by_age() -> None:
