@@ -16,7 +16,7 @@ _FEED_TYPES = ("application/rss+xml", "application/atom+xml", "application/rdf+x
 _WELL_KNOWN_FEEDS = ("/rss.xml", "/feed", "/rss", "/rss/", "/feed.xml", "/atom.xml", "/index.xml")
 _WELL_KNOWN_SITEMAPS = ("/sitemap.xml", "/sitemap_index.xml", "/sitemap_news.xml", "/news_sitemap.xml")
 _FEED_LINK = re.compile(r"rss|feed|atom|订阅", re.IGNORECASE)
-_SITEMAP_LINE = re.compile(r"^\s*sitemap\s*:\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+_SITEMAP_LINE = re.compile(r"^[ \t]*sitemap[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
 # Channels have short names; these are the short names of what is no channel.
 _CHANNEL = re.compile(r"[\w·、&＆ ]{2,8}")
 _NO_CHANNEL = re.compile(
@@ -29,6 +29,7 @@ _NEXT = re.compile(
     r"\s*(?:下一页|下页|后一页|下一頁|查看更多|加载更多|更多|下一页\s*[>»›]+|next(?: page)?|[>»›]+)\s*[>»›]*\s*",
     re.IGNORECASE,
 )
+_LONGEST_NEXT = 30  # characters; the expression would take a time that grows with their square
 _SECOND = re.compile(r"(?<!\d)2(?!\d)")
 _TEXT_INPUTS = ("", "text", "search")
 
@@ -95,8 +96,9 @@ def channel_candidates(page: Page, articles: set[str]) -> list[Link]:
 def further_pages(page: Page) -> FurtherPages | None:
     """The link to the list's next page, as a selector that finds it, or as the addresses' common form."""
     for node in page.tree.xpath("//a[@href]"):
-        text, classes = node.xpath("string()").get(""), node.attrib.get("class", "").split()
-        named = node.attrib.get("rel", "") == "next" or "next" in " ".join(classes).lower() or _NEXT.fullmatch(text)
+        text, classes = node.xpath("string()").get("").strip(), node.attrib.get("class", "").split()
+        said = len(text) <= _LONGEST_NEXT and _NEXT.fullmatch(text)
+        named = said or node.attrib.get("rel", "") == "next" or "next" in " ".join(classes).lower()
         href = node.attrib["href"]
         url = join(page.base, href)
         if not named or url is None or not same_site(url, page.url) or url.partition("#")[0] == page.url:

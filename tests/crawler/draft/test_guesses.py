@@ -116,6 +116,7 @@ def test_what_a_feed_announces_needs_no_headline_and_navigation_is_none() -> Non
         ),
         ('<a id="more" class="x" href="/list/2">查看更多</a>', FurtherPages(next="a#more")),
         ('<a href="javascript:void(0)">下一页</a>', None),
+        (f'<a href="/list/2">{"&gt;" * 31}</a>', None),
         ('<a href="/stock/">股票</a><a href="https://elsewhere.cn/2">下一页</a>', None),
     ],
 )
@@ -139,6 +140,7 @@ def test_channels_feeds_sitemaps_and_search() -> None:
     robots = "User-agent: *\nSitemap: https://www.a.com.cn/map.xml\n"
     assert sitemap_candidates(home.url, robots) == ["https://www.a.com.cn/map.xml"]
     assert "https://www.a.com.cn/sitemap.xml" in sitemap_candidates(home.url, "")
+    assert "https://b.cn/map.xml" not in sitemap_candidates(home.url, "Sitemap:\n\nhttps://b.cn/map.xml")
     assert search_form(home) == SearchForm("https://www.a.com.cn/so/?kw={name}&c=news", "utf-8")
     login = '<form method="post"><input name="user"></form><form><input name="a"><input name="b"></form>'
     assert search_form(Page(home.url, login, "gbk")) is None
