@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from crawler.feeds import Entry
+from crawler.gzip_lines import DamagedObject, gzip_lines
 from crawler.site_crawler import of
 from yuqing.contracts import now
 from yuqing.identity import new_ulid
@@ -136,11 +136,10 @@ class Retries:
         """Read what earlier runs left; of several entries for one address the newest counts. Raises ObjectStoreAway."""
         for item in store.list(f"retries/{self.site}/"):
             try:
-                lines = gzip.decompress(store.get(item.key)).splitlines()
-                found = [_Line.validate_json(line) for line in lines]
+                found = [_Line.validate_json(line) for line in gzip_lines(store.get(item.key))]
             except ObjectMissing:
                 continue  # another run has just replaced it by an object that is listed too, or comes
-            except (ValidationError, OSError, EOFError, zlib.error) as problem:
+            except (ValidationError, DamagedObject) as problem:
                 log.warning("a list of failures cannot be read and is left aside", key=item.key, reason=str(problem))
                 continue
             self._objects.append(item.key)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import zlib
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any, Self
@@ -14,6 +12,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DontCloseSpider
 
 from crawler.canonical import url_hash
+from crawler.gzip_lines import DamagedObject, gzip_lines
 from crawler.media.fetch import Fetched, Recordings
 from crawler.retries import Failure, Tried, Try
 from crawler.site_crawler import FetchedPage, LateRecordings, SiteCrawler, of
@@ -133,8 +132,8 @@ class MediaPipeline:
     def _record(self, failure: Failure) -> RawDocument | None:
         """The record of the page that lacks the recording; None when its batch has gone, never came to be, or is damaged."""
         try:
-            lines = gzip.decompress(self.crawler.store.get(failure.batch or "")).splitlines()
-        except (ObjectMissing, OSError, EOFError, zlib.error):
+            lines = gzip_lines(self.crawler.store.get(failure.batch or ""))
+        except (ObjectMissing, DamagedObject):
             return None
         for line in lines:
             try:

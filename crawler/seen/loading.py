@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from time import time
 import numpy as np
 
 from crawler.canonical import site_address, url_hash
+from crawler.gzip_lines import DamagedObject, gzip_lines
 from crawler.seen.cache import SegmentCache
 from crawler.seen.hashes import Hashes, Settlements, SortedHashes, not_among, pack, settled_at, unite_settlements
 from crawler.seen.segments import (
@@ -103,7 +102,7 @@ def repair(store: ObjectStore, site: Site, segments: Sequence[Segment]) -> list[
             continue
         try:
             data = pack(_addresses(store.get(item.key), site))
-        except (OSError, EOFError, zlib.error) as problem:  # the cleaning quarantines it; here it settles nothing
+        except DamagedObject as problem:  # the cleaning quarantines it; here it settles nothing
             log.warning(
                 "a batch is damaged and its pages are fetched once more; restore it, or delete it",
                 key=item.key,
@@ -116,7 +115,7 @@ def repair(store: ObjectStore, site: Site, segments: Sequence[Segment]) -> list[
 
 
 def _addresses(batch: bytes, site: Site) -> Iterator[int]:
-    for line in gzip.decompress(batch).splitlines():
+    for line in gzip_lines(batch):
         try:
             document = read_raw_document(line)
         except ContractError:
