@@ -20,6 +20,8 @@ _QUERY = _PATH | frozenset("?")  # RFC 3986, 3.4
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 _SESSION_IN_PATH = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)
+_ID_NAME = re.compile("(?:id|no|key|code)$", re.IGNORECASE)
+_ID_VALUE = re.compile(r"[0-9]{4}|[\w-]{16}")
 _REWRITES = 8  # times that a site's rules are gone through; a mobile page on an old host over http needs three
 # Fragments are noise, except where a page's script reads its article's address from them (#/article/1, #!article/1).
 _ROUTE_FRAGMENT = ("/", "!")
@@ -106,6 +108,24 @@ def join(base: str, link: str) -> str | None:
         return url
     except ValueError:
         return None
+
+
+def drops_identity(address: str, canonical: str) -> bool:
+    """Whether a page's canonical address, as it declares it, is its own without a parameter that may say which page it is.
+
+    Templates often declare /detail on every /detail?id=7: believed, all articles of the site would be one. A parameter
+    counts when its name is one of ids (id, newsid, doc_no, ...) or its value looks like one: four digits, as in numbers
+    of articles and dates, or sixteen characters of a random key. print=1 and from=app do neither. To take noise for an
+    identity costs a page that is kept twice, the opposite mistake loses pages. Both addresses in their canonical form.
+    """
+    own, declared = urlsplit(address), urlsplit(canonical)
+    if own[:3] != declared[:3] or own.query == declared.query:
+        return False
+    left = set(declared.query.split("&")) - {""}
+    pairs = set(own.query.split("&"))
+    return left <= pairs and any(
+        _ID_NAME.search(pair.partition("=")[0]) or _ID_VALUE.search(pair.partition("=")[2]) for pair in pairs - left
+    )
 
 
 def url_hash(canonical_url: str) -> int:

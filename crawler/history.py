@@ -16,6 +16,8 @@ from yuqing.settings import CrawlerSettings
 from yuqing.telemetry import get_logger
 
 _UNREADABLE = 3  # broken reports that are stepped over to find one that can be read
+# Pages that were other names of known ones, for one new article: a site with a second address for each has 1.
+_MANY_DUPLICATES, _FEW_DUPLICATES = 4, 10
 log = get_logger(__name__)
 
 
@@ -25,6 +27,7 @@ def conclude(crawler: SiteCrawler) -> None:
     report.complete = report.reason == "finished" and crawler.max_pages is None
     judge(report, recent_yields(crawler.store, report.site, report.started, crawler.options), crawler.options)
     flag_refusals(report)
+    flag_duplicates(report)
     if identity(crawler.site, crawler.options) is None:
         flag_old_browsers(report, user_agents().age_days(report.started.date()), crawler.options)
     report.proxies = crawler.proxies.as_json()
@@ -74,6 +77,16 @@ def flag_refusals(report: CrawlReport) -> None:
     if refused > report.collected + report.duplicates:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in report.blocked.most_common(3))
         report.flag("blocked", f"{refused} pages were refused, {report.collected} came: {reasons}")
+
+
+def flag_duplicates(report: CrawlReport) -> None:
+    """Flag a run in which nearly all pages turned out to be known ones: a wrong rel=canonical, or addresses with noise."""
+    if report.duplicates >= _FEW_DUPLICATES and report.duplicates > _MANY_DUPLICATES * report.collected:
+        report.flag(
+            "duplicates",
+            f"{report.duplicates} pages said that they are known ones (by rel=canonical or a redirect), {report.collected} are"
+            f" new: if they are not the same, the site's canonical addresses are wrong; if they are, `rewrite` can spare them",
+        )
 
 
 def flag_old_browsers(report: CrawlReport, days: int, options: CrawlerSettings) -> None:

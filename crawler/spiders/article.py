@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from parsel import Selector
 from scrapy.http import Response
 
-from crawler.canonical import join, site_address, url_hash
+from crawler.canonical import drops_identity, join, site_address, url_hash
 from crawler.decode import decode
 from crawler.feeds import Entry
 from crawler.media.find import find_media
@@ -56,7 +56,6 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
         crawler.report.duplicates += 1
         crawler.batches.settle_names(identity, hashes)
         return None
-    seen.take(hashes)
     record: dict[str, Any] = {
         "url": response.url,
         "canonical_url": canonical,
@@ -74,13 +73,13 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
         "depth": request.meta.get("depth", 0),
         "run_id": crawler.report.run_id,
     }
+    media = [] if refused else find_media(text, response.url, entry.media)
+    seen.take(hashes)  # the last of all: what raised above is not in hand
     if refused:
         record["body_bytes"] = len(response.body)
         record["body_base64"] = b64encode(response.body[:_REFUSED_BYTES]).decode()
         return FetchedPage(record, settles=hashes, refused=refused)
-    return FetchedPage(
-        record, find_media(text, response.url, entry.media), hashes, via_browser="browser" in request.meta
-    )
+    return FetchedPage(record, media, hashes, via_browser="browser" in request.meta)
 
 
 def read_text(response: Response, site: Site) -> tuple[str, str]:
@@ -106,7 +105,7 @@ def not_text(response: Response) -> str | None:
 
 
 def _declared_canonical(text: str, url: str, site: Site) -> str | None:
-    """rel=canonical, where it can be believed: an article of this site, on the same host."""
+    """rel=canonical, where it can be believed: an article of this site, on the same host, and not that of all articles."""
     if not _CANONICAL_HINT.search(text):
         return None
     declared = join(url, Selector(text).xpath("//link[@rel='canonical']/@href").get(""))
@@ -116,5 +115,8 @@ def _declared_canonical(text: str, url: str, site: Site) -> str | None:
         canonical = site_address(site, declared)
     except ValueError:
         return None
-    same_host = canonical.split("/", 3)[2] == site_address(site, url).split("/", 3)[2]
+    own = site_address(site, url)
+    if drops_identity(own, canonical):
+        return None
+    same_host = canonical.split("/", 3)[2] == own.split("/", 3)[2]
     return canonical if same_host and site.is_article(canonical) else None

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import canonical
-from crawler.canonical import canonicalise, join, request_address, site_address, tracking_parameters, url_hash
+from crawler.canonical import (
+    canonicalise,
+    drops_identity,
+    join,
+    request_address,
+    site_address,
+    tracking_parameters,
+    url_hash,
+)
 from yuqing.sites import Site
 
 HOSTS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z]{2,4}){1,2}", fullmatch=True)
@@ -200,6 +208,25 @@ def test_join_gives_absolute_addresses_or_nothing() -> None:
         "http://\N{IDEOGRAPHIC FULL STOP}/",
     ):
         assert join("http://example.cn/", link) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "canonical", "drops"),
+    [
+        ("/detail?id=7", "/detail", True),
+        ("/detail?c=news&newsId=7", "/detail?c=news", True),
+        ("/detail?p=20261122", "/detail", True),
+        ("/detail?k=aZ3-_kd93jdkLs02", "/detail", True),
+        ("/detail?id=7&print=1", "/detail?id=7", False),
+        ("/detail?print=1", "/detail", False),
+        ("/detail?id=7", "/detail/7", False),
+        ("/detail?id=7", "/detail?aid=7", False),
+        ("/detail", "/detail", False),
+        ("/detail?id=7", "/detail?id=7", False),
+    ],
+)
+def test_canonical_addresses_that_all_articles_share(address: str, canonical: str, drops: bool) -> None:
+    assert drops_identity(f"http://a.cn{address}", f"http://a.cn{canonical}") is drops
 
 
 def test_hashes_fit_in_64_bits_and_differ() -> None:

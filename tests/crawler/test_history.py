@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crawler.history import flag_old_browsers, judge, recent_yields
+from crawler.history import flag_duplicates, flag_old_browsers, judge, recent_yields
 from crawler.report import REPORTS, CrawlReport
 from tests.crawler.conftest import Crawl, WebServer
 from yuqing.identity import new_ulid
@@ -76,6 +76,13 @@ def test_a_report_holds_nothing_that_a_database_or_a_terminal_refuses() -> None:
     assert report.errors[0]["url"] == "http://a.cn/??"
     assert len(report.errors[0]["reason"]) == 500
     json.dumps(report.as_json(), ensure_ascii=False).encode()
+
+
+def test_runs_of_nothing_but_known_pages_are_flagged() -> None:
+    for collected, duplicates, flags in ((1, 19, ["duplicates"]), (20, 40, []), (0, 9, []), (0, 10, ["duplicates"])):
+        report = run(20, collected=collected, duplicates=duplicates)
+        flag_duplicates(report)
+        assert kinds(report) == flags
 
 
 def test_old_data_of_browsers_are_flagged() -> None:
