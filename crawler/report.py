@@ -145,9 +145,9 @@ class CrawlReport:
         return key
 
 
-def storable(text: str) -> str:
-    """A text without control characters and lone surrogates, which pages and servers may bring into an error."""
-    return _UNSTORABLE.sub("?", text)
+def storable(text: str, instead: str = "?") -> str:
+    """A text without control characters and lone surrogates (JSON may hold half a character), which pages may have."""
+    return _UNSTORABLE.sub(instead, text)
 
 
 class ReportExtension:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from crawler.domains import SUFFIXES
+
 Kind = Literal["text", "word", "year", "month", "day", "monthday", "date", "number", "hex", "mixed", "slug", "other"]
 
 _EXTENSION = re.compile(r"\.[A-Za-z]{2,5}$")
@@ -158,7 +160,7 @@ def _common_domain(hosts: set[str]) -> str:
             break
         shared.append(column[0])
     domain = ".".join(reversed(shared))
-    registered = len(shared) >= (3 if re.search(r"(?:^|\.)(?:com|net|org|gov|edu|ac)\.cn$", domain) else 2)
+    registered = len(shared) >= 2 and SUFFIXES(domain).suffix != domain
     return domain if registered and domain not in hosts else ""
 
 

@@ -18,6 +18,7 @@ from crawler.shapes import frequent_shapes
 from crawler.site_report import ArticleSeen, Finding, SiteReport, SourceSeen, Verdict
 from crawler.spiders.hints import find_value, hints
 from crawler.spiders.listing import BrokenList, base_address, json_entries, linked_addresses
+from crawler.text_length import text_length
 from yuqing.contracts import now
 from yuqing.sites import FieldSelectors, ListPage, Search, Site
 
@@ -25,7 +26,6 @@ _STALE_FEED_DAYS = 30  # a medium that has published nothing for so long has lef
 _SHORT_CHARACTERS = 100  # of text outside links: below it a page is a caption, or empty without JavaScript
 _LOST_SHARE = 0.001  # replacement characters; a page read in a wrong charset has dozens in a hundred
 _FEW_MATCHES = 0.2  # share of the links of a `links` selector below which it takes in more than the list
-_SILENT = "//script | //style | //noscript | //template | //a | //select | //option | //button"
 _SHOWN = 80  # characters of a finding
 _NOTHING = Entry("")  # a listing that says nothing of its article
 
@@ -53,13 +53,6 @@ def judge(site: Site, canary: Canary) -> SiteReport:
         for visit in canary.visits
     ]
     return SiteReport(site.name, sources, articles, findings)
-
-
-def text_length(html: str) -> int:
-    """Characters of a page's text outside links, scripts and forms: a rough measure of its main text."""
-    page = Selector(html)
-    page.xpath(_SILENT).drop()
-    return sum(len("".join(text.split())) for text in page.xpath("//body//text()").getall())
 
 
 def _article(site: Site, visit: ArticleVisit) -> ArticleSeen:

@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 from parsel import Selector
 
 from crawler.canonical import canonicalise, join
-from crawler.site_check import text_length
+from crawler.domains import registrable_domain
 from crawler.spiders.listing import base_address
+from crawler.text_length import text_length
 
-# Suffixes under which names are registered (the ones that media use): the domain is one label more.
-_SECOND_LEVEL = re.compile(r"(?:^|\.)(?:com|net|org|gov|edu|ac|co)\.(?:cn|hk|tw|mo|sg|jp|uk)$")
 _ADDRESS = re.compile(r"[\d.]+|\[.*\]")
 _FILES = re.compile(
     r"\.(?:css|js|json|xml|rss|png|jpe?g|gif|webp|svg|ico|pdf|docx?|xlsx?|zip|apk|exe|mp[34]|m3u8)$", re.IGNORECASE
@@ -80,17 +79,9 @@ class Page:
         )
 
 
-def domain(host: str) -> str:
-    """The registered part of a host's name: finance.sina.com.cn -> sina.com.cn; an address stays what it is."""
-    if _ADDRESS.fullmatch(host):
-        return host
-    labels = host.split(".")
-    return ".".join(labels[-3:] if _SECOND_LEVEL.search(host) else labels[-2:])
-
-
 def same_site(url: str, other: str) -> bool:
     """Whether two addresses are of one site: of one registered domain and, where the host is a number, of one port."""
     first, second = urlsplit(url), urlsplit(other)
-    if domain(first.hostname or "") != domain(second.hostname or ""):
+    if registrable_domain(first.hostname or "") != registrable_domain(second.hostname or ""):
         return False
     return not _ADDRESS.fullmatch(first.hostname or "") or first.netloc == second.netloc

@@ -31,11 +31,11 @@ from crawler.feeds import BrokenFeed, parse_feed, parse_sitemap
 from crawler.middlewares.robots import ForbiddenByRobots
 from crawler.process import crawl
 from crawler.scratch_store import ScratchStore
-from crawler.site_check import text_length
 from crawler.site_crawler import FEED, LIST, SiteCrawler
 from crawler.spiders.article import content_type, not_text, read_text
 from crawler.spiders.base import SiteSpider
 from crawler.spiders.search import search_address
+from crawler.text_length import text_length
 from yuqing.errors import YuqingError
 from yuqing.settings import Settings
 from yuqing.sites import BrowserRule, Search, Site

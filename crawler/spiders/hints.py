@@ -13,6 +13,7 @@ import jmespath
 from parsel import Selector
 
 from crawler.feeds import CHINA, Entry, plausible
+from crawler.report import storable
 from crawler.spiders.listing import moment
 from yuqing.sites import JSON_PREFIX, FieldSelectors
 
@@ -21,7 +22,6 @@ _ASSIGNMENT = re.compile(r"=\s*(?=[{\[])")
 _CHINESE_TIME = re.compile(
     r"((?:19|20)\d\d)\s*[年/.-]\s*(\d{1,2})\s*[月/.-]\s*(\d{1,2})\s*日?(?:[\sT]*(\d{1,2})[:：时](\d{2})(?:[:：分](\d{2}))?)?"
 )
-_UNSTORABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # JSON may hold half a character, which has no bytes
 _LONGEST = 2_000  # characters of a hint; a selector that takes the whole page is a mistake
 
 
@@ -98,7 +98,7 @@ def _line(value: Any) -> str | None:
         value = value.get("name")
     if not isinstance(value, str | int | float):
         return None
-    return " ".join(_UNSTORABLE.sub(" ", str(value)).split())[:_LONGEST] or None
+    return " ".join(storable(str(value), " ").split())[:_LONGEST] or None
 
 
 def _time(value: Any) -> datetime | None:

@@ -82,3 +82,13 @@ def test_every_address_matches_its_own_pattern(path: list[str], extension: str, 
     url = "https://www.a.cn/" + "/".join(path) + extension + query
     for any_word in (False, True):
         assert re.match(pattern([url], any_word=any_word), url)
+
+
+def test_hosts_below_a_public_suffix_are_named_one_by_one() -> None:
+    paths = ["/2026-11-20/doc-1.html", "/2026-11-21/doc-2.html"]
+    # Names are registered under a province's domain, as under com.cn.
+    for suffix in ("com.cn", "gz.cn"):
+        made = pattern([f"http://{name}.{suffix}{path}" for name in ("a", "b") for path in paths])
+        assert not re.match(made, f"http://c.{suffix}{paths[0]}") and re.match(made, f"http://b.{suffix}{paths[0]}")
+    below = pattern([f"http://{name}.a.gz.cn{path}" for name in ("stock", "bond") for path in paths])
+    assert re.match(below, f"http://money.a.gz.cn{paths[0]}")

@@ -6,7 +6,7 @@ import pytest
 
 from crawler.draft.articles import find_articles
 from crawler.draft.fields import find_fields, media_type, site_name, site_title
-from crawler.draft.page import Page, domain, same_site
+from crawler.draft.page import Page, same_site
 from crawler.draft.sources import (
     FurtherPages,
     SearchForm,
@@ -189,8 +189,9 @@ def test_names() -> None:
     assert site_name("http://www.21jingji.com/") == "21jingji"
     assert site_name("http://127.0.0.1:8800/") == "127-0-0-1-8800"
     assert site_name("https://www.gov.cn/") == "gov"
-    assert domain("finance.sina.com.cn") == "sina.com.cn"
-    assert domain("tech.163.com") == "163.com"
+    assert same_site("https://finance.sina.com.cn/", "http://www.sina.com.cn/")
+    assert not same_site("https://a.com.cn/", "https://b.com.cn/")
+    assert not same_site("https://a.gz.cn/", "https://b.gz.cn/"), "of a province, under which names are registered"
     assert not same_site("http://127.0.0.1:1/", "http://127.0.0.1:2/")
 
     def titled(title: str, url: str = "https://www.a.cn/") -> Page:
