@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from yuqing.errors import YuqingError
 from yuqing.sites import Site
 
+_SECRET = ("headers", "cookies", "proxies")  # what stands there is repeated nowhere
 _VERIFIED = re.compile(r"^verified:(?:[ \t]+[^\s#]+)?", re.MULTILINE)
 
 
@@ -149,6 +150,8 @@ def _complaints(path: Path, root: yaml.Node, problem: ValidationError) -> Iterat
         message = error["msg"].removeprefix("Value error, ")
         given = error.get("input")
         value = f" (given: {given!r})" if isinstance(given, str | int | float) and error["type"] != "missing" else ""
+        if location and location[0] in _SECRET:
+            value = ""
         if error["type"] == "missing":
             message = "is missing"
         elif error["type"] == "extra_forbidden":

@@ -195,3 +195,14 @@ def test_all_complaints_of_all_files_at_once(tmp_path: Path) -> None:
     assert "b.yaml, line 17: fields.titel: there is no such field; did you mean title?" in message
     assert "nowhere does not exist" in message
     assert "c.yaml" not in message
+
+
+def test_secrets_are_not_repeated(tmp_path: Path) -> None:
+    text = (
+        GOOD
+        + "headers: {Authorization: 'opensesame 新'}\ncookies: {session: 'opensesame;'}\nproxies: ['ftp://me:opensesame@a.cn']\n"
+    )
+    with pytest.raises(SiteError, match=r"headers\.Authorization") as caught:
+        load_site(written(tmp_path, text))
+    assert "opensesame" not in caught.value.message
+    assert len(caught.value.message.splitlines()) == 3
