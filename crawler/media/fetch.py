@@ -119,7 +119,10 @@ class Recordings:
             callback=NO_CALLBACK,
             dont_filter=True,
         )
-        response = await self.crawler.engine.download_async(request)
+        try:
+            response = await self.crawler.engine.download_async(request)
+        finally:
+            self.crawler.report.bytes += transfer.received
         if response.status != 200:
             raise NoRecording(f"HTTP {response.status}", final=response.status in _GONE)
         transfer.url = response.url

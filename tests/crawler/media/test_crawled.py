@@ -59,6 +59,7 @@ def test_recordings(crawl: Crawl, web: WebServer, tmp_path: Path) -> None:
     quick = {"backoff_base_s": "0.01", "backoff_max_s": "0.01"}
     totals = crawl.run(**quick)
     assert totals["crawled"] == 6
+    assert totals["sites"][0]["bytes"] > 2 * len(FILM) + len(SOUND), "recordings count, too"
     pages = newest(crawl)
     sound, film = (hashlib.sha256(data).hexdigest() for data in (SOUND, FILM))
 
