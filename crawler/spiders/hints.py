@@ -15,7 +15,8 @@ from parsel import Selector
 from crawler.feeds import CHINA, Entry, plausible
 from crawler.report import storable
 from crawler.spiders.listing import moment
-from yuqing.sites import JSON_PREFIX, FieldSelectors
+from yuqing.site_values import JSON_PREFIX
+from yuqing.sites import FieldSelectors
 
 _ASSIGNMENT = re.compile(r"=\s*(?=[{\[])")
 # As pages write it, with words before and behind: 发布时间：2026年11月20日 10:05 来源：...
