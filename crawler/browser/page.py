@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 QUIET_S = 0.5  # without a request: as long as Playwright and Puppeteer call a network idle
 _POLL_S = 0.1
+_TURN_S = 2.0  # that one script waits; then it is asked again, for it may have been lost with its page
+_SPARE_S = 3.0  # for a script to begin and end on a busy machine
 _UNLOADS = 3  # times that a page may lead on to another by script before it is read
 # Connections that stay open by design do not keep a page from being quiet.
 _LASTING = frozenset({"EventSource", "WebSocket", "Ping"})
@@ -113,7 +115,7 @@ def _follow(method: str, event: dict[str, Any], loading: set[str]) -> None:
 
 
 def _run(driver: Chrome, load: PageLoad, settings: CrawlerSettings, phases: tuple[str, ...]) -> dict[str, Any]:
-    from selenium.common.exceptions import JavascriptException
+    from selenium.common.exceptions import JavascriptException, TimeoutException
 
     rule = load.rule
     wanted = {
@@ -121,19 +123,32 @@ def _run(driver: Chrome, load: PageLoad, settings: CrawlerSettings, phases: tupl
         "waitFor": rule.wait_for,
         "loadMore": rule.load_more.model_dump() if rule.load_more else None,
         "scroll": rule.scroll,
-        "waitMs": settings.browser_wait_s * 1000,
         "stepMs": settings.browser_step_s * 1000,
         "maximum": settings.page_bytes,
     }
-    for left in range(_UNLOADS, -1, -1):
+    steps = _steps(rule, settings)
+    end = time.monotonic() + settings.browser_wait_s
+    unloads = 0
+    while True:
+        left = end - time.monotonic()
+        turn = max(0.0, min(_TURN_S, left))
+        wanted["waitMs"] = turn * 1000
+        driver.set_script_timeout(turn + steps + _SPARE_S)
         try:
-            driver.set_script_timeout(time_limit(rule, settings))
             result: dict[str, Any] = driver.execute_async_script(_SCRIPT, wanted)
-            break
         except JavascriptException as problem:
             # The page went on to another one; the same is wanted of that.
-            if "unloaded" not in (problem.msg or "") or not left:
+            unloads += 1
+            if "unloaded" not in (problem.msg or "") or unloads > _UNLOADS:
                 raise BrowserFailed(f"{load.url}: {(problem.msg or '').splitlines()[0]}") from problem
+        except TimeoutException:
+            # A script that began while the page went on is lost without a word. A renderer that hangs is no different
+            # until the time is up.
+            if left <= _TURN_S:
+                raise
+        else:
+            if "missing" not in result or left <= _TURN_S:
+                break
     if "problem" in result:
         raise BrowserFailed(f"{load.url}: {result['problem']}")
     if "missing" in result:
@@ -143,6 +158,10 @@ def _run(driver: Chrome, load: PageLoad, settings: CrawlerSettings, phases: tupl
 
 def time_limit(rule: BrowserRule, settings: CrawlerSettings) -> float:
     """Seconds that waiting, pressing, scrolling and quiet may take together."""
-    steps = (rule.load_more.times if rule.load_more else 0) + rule.scroll
     waits = 3 if rule.network_quiet else 1
-    return waits * settings.browser_wait_s + steps * 2 * settings.browser_step_s + 5
+    return waits * settings.browser_wait_s + _steps(rule, settings) + _TURN_S + _SPARE_S
+
+
+def _steps(rule: BrowserRule, settings: CrawlerSettings) -> float:
+    """Seconds that pressing and scrolling may take together."""
+    return ((rule.load_more.times if rule.load_more else 0) + rule.scroll) * 2 * settings.browser_step_s
