@@ -1,10 +1,11 @@
 """Pages per CPU-second of the crawler against bare Scrapy: the same pages, the same machine, the same run.
 
-    python benchmarks/crawl.py [--pages N]
+    python benchmarks/crawl.py [--pages N] [--rounds R]
 
-Prints one JSON line: {"pages", "pages_per_cpu_s", "bare_scrapy_pages_per_cpu_s", "ratio_to_bare_scrapy", "peak_mib",
-"mib_at_quarter", "mib_at_half", "mib_at_three_quarters", "mib_at_end", "growth_mib"}.
-CPU seconds are those (user and system) of the crawling process alone, less those of a crawl of no pages, so that neither
+Prints one JSON line: {"pages", "rounds", "pages_per_cpu_s", "bare_scrapy_pages_per_cpu_s", "ratio_to_bare_scrapy", "ratios",
+"peak_mib", "mib_at_quarter", "mib_at_half", "mib_at_three_quarters", "mib_at_end", "growth_mib"}.
+The two take turns, R times, and each figure is the median of its rounds; the ratio is the median of the rounds' ratios, which
+`ratios` lists. Memory is that of the last round. CPU seconds are those (user and system) of the crawling process alone, less those of a crawl of no pages, so that neither
 start-up nor the web server counts. The crawler runs with everything on: robots.txt, seen URLs, header sets, limits, batches on
 a real S3. Bare Scrapy follows the same links with the same concurrency, reads each page's text and keeps nothing.
 
@@ -189,14 +190,14 @@ def bare(folder: Path, address: str, hub: str) -> tuple[float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pages", type=int, default=1000)
-    count = parser.parse_args().pages
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    count = asked.pages
     telemetry.configure(stage="benchmark")
     address = serve(pages(count))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "state").mkdir()
-        bare_idle, _ = bare(folder, address, "/empty")
-        bare_seconds, bare_brought = bare(folder, address, "/list/0")
         planned = services.plan(load_settings(data_dir=folder / "state"), ["s3"])
         supervisor = Supervisor(planned.services, folder / "logs", 20, None)
         supervisor.start()
@@ -208,18 +209,26 @@ def main() -> None:
                 "YUQING_DATA_DIR": str(folder / "state"),
                 **{f"YUQING_S3__{key.upper()}": s3[key] for key in ("endpoint", "access_key", "secret_key")},
             }
-            idle, _ = crawl(folder, address, "/empty", environment)
-            taken, brought = crawl(folder, address, "/list/0", environment)
+            ours, theirs = [], []
+            for _ in range(asked.rounds):
+                bare_idle, _ = bare(folder, address, "/empty")
+                bare_seconds, bare_brought = bare(folder, address, "/list/0")
+                idle, _ = crawl(folder, address, "/empty", environment)
+                taken, brought = crawl(folder, address, "/list/0", environment)
+                if brought != count or bare_brought != count:
+                    raise SystemExit(f"{count} pages were served, {brought} crawled and {bare_brought} by bare Scrapy")
+                ours.append(count / (taken.seconds - idle.seconds))
+                theirs.append(count / (bare_seconds - bare_idle))
         finally:
             supervisor.stop()
-    if brought != count or bare_brought != count:
-        raise SystemExit(f"{count} pages were served, {brought} crawled and {bare_brought} by bare Scrapy")
-    ours, theirs = count / (taken.seconds - idle.seconds), count / (bare_seconds - bare_idle)
+    ratios = [ours_once / theirs_once for ours_once, theirs_once in zip(ours, theirs, strict=True)]
     figures = {
         "pages": count,
-        "pages_per_cpu_s": round(ours, 1),
-        "bare_scrapy_pages_per_cpu_s": round(theirs, 1),
-        "ratio_to_bare_scrapy": round(ours / theirs, 3),
+        "rounds": asked.rounds,
+        "pages_per_cpu_s": round(median(ours), 1),
+        "bare_scrapy_pages_per_cpu_s": round(median(theirs), 1),
+        "ratio_to_bare_scrapy": round(median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
         "peak_mib": round(taken.peak),
         "mib_at_quarter": round(taken.mib_at(0.25), 1),
         "mib_at_half": round(taken.mib_at(0.5), 1),
