@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +61,9 @@ def crawl_command(
 ) -> None:
     """Bring new articles and recordings of the sites to S3; what is known is not fetched again.
 
-    Pages that fail are listed and tried again by the next crawl; the exit status is 1 when a site could not be read at all.
+    Pages that fail are listed and tried again by the next crawl. With --all a site that cannot be crawled here, for want of
+    Chromium or of a variable that its file names, is left out. The exit status is 1 when a site was left out or nothing of it
+    could be read.
     """
     settings = get_settings()
     sites = choose(names or [], every, known_sites(settings))
@@ -76,7 +79,7 @@ def crawl_command(
             pages, new = sum(report.pages for report in reports), sum(report.collected for report in reports)
             progress.update(task, description=f"crawling {len(sites)} sites: {new} new articles", completed=pages)
 
-        reports = crawl(sites, store, settings, max_pages=max_pages, watch=watch)
+        reports = crawl(sites, store, settings, max_pages=max_pages, watch=watch, leave_out=every)
     if as_json:
         typer.echo(json.dumps(totals(reports), ensure_ascii=False))
     else:
@@ -135,5 +138,5 @@ def _print_table(reports: Sequence[CrawlReport]) -> None:
     for report in reports:
         for flag in report.flags:
             console.print(f"{report.site}: {flag['message']}", markup=False, soft_wrap=True, style="yellow")
-        for error in report.errors:
+        for error in filter(itemgetter("url"), report.errors):  # those without one are the run's, and flags
             console.print(f"{report.site}: {error['url']}: {error['reason']}", markup=False, soft_wrap=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 from urllib.parse import urlsplit
 
 from scrapy.downloadermiddlewares import cookies
@@ -43,6 +45,25 @@ def over_tls(site: Site) -> bool:
     """Whether all that a run begins with is asked for over TLS: then its cookies and headers are sent over nothing else."""
     pages = [*site.start_urls, *(rule.url for rule in site.lists), *(search.url for search in site.search)]
     return all(url.startswith("https:") for url in pages or (*site.feeds, *site.sitemaps))
+
+
+@dataclass(frozen=True)
+class OwnOrigins:
+    """What may be told the site's secrets: its registrable domains; tls_only: over TLS alone."""
+
+    domains: frozenset[str]
+    tls_only: bool
+
+    @classmethod
+    def of(cls, site: Site) -> Self:
+        """Those of a site."""
+        return cls(own_domains(site), over_tls(site))
+
+    def has(self, url: str) -> bool:
+        """Whether the address is the site's own."""
+        parts = urlsplit(url)
+        encrypted = parts.scheme in ("https", "wss")
+        return (encrypted or not self.tls_only) and registrable_domain(parts.hostname or "") in self.domains
 
 
 def _domain(url: str) -> str:

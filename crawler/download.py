@@ -11,10 +11,11 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DownloadCancelledError, DownloadFailedError, IgnoreRequest, ResponseDataLossError
 from scrapy.http import HtmlResponse, Response
 
-from crawler.browser import BrowserFailed, PageLoad
+from crawler.browser import BrowserFailed, OwnHeaders, PageLoad
 from crawler.canonical import url_hash
 from crawler.checked_http import CheckedHTTPHandler
 from crawler.circuits import require
+from crawler.domains import OwnOrigins
 from crawler.filtering_proxy import Route
 from crawler.media.transfer import Client
 from crawler.site_crawler import of
@@ -39,6 +40,8 @@ class DownloadHandler(BaseDownloadHandler):
         super().__init__(crawler)
         self.site_crawler = of(crawler)
         self._plain = CheckedHTTPHandler(self.site_crawler)
+        site = self.site_crawler.site
+        self._headers = OwnHeaders(OwnOrigins.of(site), site.headers) if site.headers else None
         self._screenshots: set[str] = set()
         self._refused_hosts: set[str] = set()
         self._transfers = Client(self.site_crawler.egress, self.site_crawler.options.download_timeout_s)
@@ -114,6 +117,7 @@ class DownloadHandler(BaseDownloadHandler):
             route=route,
             cookies={name: value for name, _, value in pairs},
             profile=request.meta.get("profile"),
+            headers=self._headers,
             # Of the last try only: it is this one's error that the report names.
             screenshot=len(self._screenshots) < MAX_SCREENSHOTS
             and request.meta.get("retry_times", 0) >= request.meta.get("max_retry_times", options.retries),

@@ -15,11 +15,11 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings.default_settings import RETRY_EXCEPTIONS
 
 from crawler.batches import BatchWriter
-from crawler.browser import BrowserPool, check_browser
+from crawler.browser import BrowserPool
 from crawler.canonical import site_address, url_hash
-from crawler.environment import with_environment
 from crawler.history import conclude, recent_yields
 from crawler.media.folders import remove_abandoned
+from crawler.readiness import LeftOut, ready
 from crawler.report import STOPPED, CrawlReport
 from crawler.retries import Retries
 from crawler.seen import SeenUrls, load
@@ -49,22 +49,21 @@ def crawl(
     watch: Callable[[Sequence[CrawlReport]], None] | None = None,
     spider: type[Spider] = SiteSpider,
     arguments: Mapping[str, Any] | None = None,
+    leave_out: bool = False,
 ) -> list[CrawlReport]:
-    """Crawl the sites and return their reports, in order; call it once a process and in its main thread.
+    """Crawl the sites and return their reports; call it once a process and in its main thread.
 
     `watch` is called twice a second with the reports of the sites that have begun. SIGTERM and SIGINT end the crawl
     early with everything flushed; a second one at once. `spider` is made with `arguments`. Raises YuqingError before
-    anything is fetched when S3 does not answer, a browser is missing or a variable that a site's file names, and
-    afterwards when S3 went away. A site of which S3 holds something damaged is left out; its report says so.
+    anything is fetched when S3 does not answer, and, unless such sites are to be left out, when a browser is missing that a
+    site needs, or a variable that its file names; afterwards when S3 went away. A site of which S3 holds something damaged
+    is always left out. The report of a site that is left out says so.
     """
-    options = settings.crawler
-    sites = [with_environment(site) for site in sites]
-    if any(site.browser for site in sites):
-        check_browser(options)
+    fit, unfit = ready(sites, settings.crawler, leave_out=leave_out)
     remove_abandoned()
     store.ensure_bucket()
-    names = _names(store) if any(site.search for site in sites) else []
-    return _Crawl(sites, store, settings, names, max_pages, watch, spider, arguments or {}).run()
+    names = _names(store) if any(site.search for site in fit) else []
+    return _Crawl(fit, unfit, store, settings, names, max_pages, watch, spider, arguments or {}).run()
 
 
 def _names(store: ObjectStore) -> list[str]:
@@ -78,6 +77,7 @@ class _Crawl:
     def __init__(
         self,
         sites: Sequence[Site],
+        left_out: Sequence[LeftOut],
         store: ObjectStore,
         settings: Settings,
         names: Sequence[str],
@@ -104,6 +104,7 @@ class _Crawl:
         for name in ("scrapy", "twisted", "selenium", "asyncio"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.sites = sites
+        self.left_out = left_out
         self.cache = SegmentCache.from_settings(settings)
         self.loading = asyncio.Semaphore(_LOADING)
         rules = [rule for site in sites for rule in site.browser]
@@ -131,6 +132,8 @@ class _Crawl:
         watcher = loop.create_task(self._watch())
         gate = asyncio.Semaphore(self.options.concurrent_sites)
         try:
+            for site, reason in self.left_out:
+                await self._leave_out(CrawlReport(run_id=new_ulid(), site=site.name, started=now()), reason, "left_out")
             await asyncio.gather(*(self._one(gate, site) for site in self.sites))
         finally:
             watcher.cancel()
@@ -153,7 +156,7 @@ class _Crawl:
                 return
             except Exception as problem:
                 log.exception("what is known of a site cannot be read", site=site.name)
-                await self._leave_out(report, problem)
+                await self._leave_out(report, problem, "unreadable")
                 return
             if self.stopping:  # meanwhile; from here to the crawl's beginning nothing is waited for
                 return
@@ -217,11 +220,13 @@ class _Crawl:
         retries.load(self.store)
         return seen, retries
 
-    async def _leave_out(self, report: CrawlReport, problem: Exception) -> None:
-        """Report a site that cannot be crawled, since what is known of it cannot be read; the others go on."""
-        report.error("", str(problem) or type(problem).__name__)
-        report.flag("unreadable", f"the site was left out: {problem}")
-        report.reason, report.finished = "unreadable", now()
+    async def _leave_out(self, report: CrawlReport, problem: Exception, kind: str) -> None:
+        """Report a site that cannot be crawled; the others go on."""
+        reason = (str(problem) or type(problem).__name__).replace("\n", "; ")
+        report.error("", reason)
+        report.flag(kind, f"the site was left out: {reason}")
+        report.reason, report.finished = kind, now()
+        log.warning(report.flags[-1]["message"], site=report.site, run_id=report.run_id, kind=kind)
         self.reports.append(report)
         try:
             # The next run is compared with those before this one.

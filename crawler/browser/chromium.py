@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from crawler.browser import processes
+from crawler.browser.headers import Interception
 from crawler.browser.page import BrowserCrashed, BrowserFailed, BrowserPage, PageLoad, ProxyFailed, network_events, read
 from crawler.egress import RefusedAddress
 from crawler.filtering_proxy import FilteringProxy, UpstreamFailed
@@ -112,6 +113,7 @@ class Browser:
         self._profile: Profile | None = None
         self._cookies: dict[str, dict[str, str]] = {}
         self._service: Service | None = None
+        self._interception: Interception | None = None
         self._ended = False
         self._pages = 0
 
@@ -182,9 +184,14 @@ class Browser:
         return self._pages % _MEMORY_EVERY == 0 and processes.memory_mib(self._pid) > heavy
 
     def _prepare(self, driver: Chrome, load: PageLoad) -> None:
-        """Name, cookies and a clean record of requests; what has not changed since the last page is not sent again."""
+        """Name, headers, cookies and a clean record of requests; what has not changed since the last page is not sent again."""
         if load.profile and load.profile != self._profile:
             self._pose_as(driver, load.profile)
+        if load.headers and self._interception is None:
+            address = driver.capabilities["goog:chromeOptions"]["debuggerAddress"]
+            self._interception = Interception(address, driver.current_window_handle, self._settings.browser_wait_s)
+        if self._interception:
+            self._interception.use(load.headers)
         host = urlsplit(load.url).hostname or ""
         if load.cookies and self._cookies.get(host) != load.cookies:
             cookies = [{"name": name, "value": value, "url": load.url} for name, value in load.cookies.items()]

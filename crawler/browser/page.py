@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from crawler.browser.headers import OwnHeaders
 from crawler.filtering_proxy import Route
 from crawler.user_agents import Profile
 from yuqing.settings import CrawlerSettings
@@ -47,7 +48,7 @@ class ProxyFailed(BrowserFailed):
 class PageLoad:
     """A page to load: its address, the site's rule for it, as whom, with which cookies (name to value), and by which route.
 
-    profile None: under Chromium's own name.
+    profile None: under Chromium's own name; headers: those of the site's file, for the site's own domains.
     """
 
     url: str
@@ -55,6 +56,7 @@ class PageLoad:
     route: Route
     cookies: dict[str, str]
     profile: Profile | None = None
+    headers: OwnHeaders | None = None
     screenshot: bool = False
 
 

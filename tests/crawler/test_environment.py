@@ -1,5 +1,6 @@
 """Secrets of a site's file: taken from the environment, sent to the site alone, told to nobody."""
 
+import json
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -89,13 +90,23 @@ def test_secrets_reach_the_site_and_nobody_else(crawl: Crawl, web: WebServer) ->
     crawl.define(site, web.site(name="other", headers={"X-Key": "${NOT_SET}"}))
     crawl.environment |= {"API_KEY": "hush-key", "SESSION": "hush-session"}
 
-    refused = crawl.run(status=2)
-    assert "other.yaml: headers.X-Key: ${NOT_SET} is not in the environment" in refused["stderr"]
+    missing = "other.yaml: headers.X-Key: ${NOT_SET} is not in the environment"
+    for named in ("other",), ("local", "other"):
+        assert missing in crawl.run(*named, status=2)["stderr"]
     assert not web.asked
 
-    process = crawl.start("local")  # only the sites that are crawled need their variables
+    process = crawl.start("--all")
     output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    assert process.returncode == 1, errors
+    local, left = sorted(json.loads(output)["sites"], key=lambda report: report["site"])
+    assert (local["reason"], local["flags"], left["reason"], left["pages"]) == ("finished", [], "left_out", 0)
+    ((kind, message),) = [flag.values() for flag in left["flags"]]
+    assert kind == "left_out"
+    assert missing in message and "set NOT_SET where the crawler runs" in message
+    (stored,) = [crawl.store.get(item.key) for item in crawl.store.list("reports/crawl/other/")]
+    assert json.loads(stored) == left
+    web.asked.clear()
+    assert crawl.run("local")["flags"] == []  # only the sites that are crawled need their variables
     for own in (hub, first, second):
         assert own.headers["x-key"] == "hush-key"
         assert "session=hush-session" in own.headers["cookie"]

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,68 @@ def test_no_browser_outlives_a_killed_crawler(crawl: Crawl, web: WebServer) -> N
     assert not list(crawl.temporary.glob("*/*"))
 
 
+def test_the_sites_headers_go_to_the_site_alone(crawl: Crawl, web: WebServer) -> None:
+    """Its pages, what they load and ask for, from workers too; not to others, be it by a redirect, nor to the next site."""
+    told: dict[str, str | None] = {}
+
+    def listen(path: str, body: str = "", kind: str = "text/html", **more: str) -> None:
+        def behave(handler: BaseHTTPRequestHandler) -> None:
+            told[handler.headers["Host"].partition(":")[0] + path] = handler.headers["X-Key"]
+            handler.send_response(302 if "Location" in more else 200)
+            cors = {"Access-Control-Allow-Origin": "*"}
+            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **cors, **more}.items():
+                handler.send_header(name, value)
+            handler.end_headers()
+            handler.wfile.write(body.encode())
+
+        web.answers[path] = Answer(behave=behave)
+
+    elsewhere = web.url.replace("127.0.0.1", "localhost")  # the same server: another host to a browser
+    script = f"""Promise.allSettled([fetch("/own"), fetch("/away"), fetch("{elsewhere}/foreign?127.0.0.1")])
+        .then(() => new Promise(done => new Worker("/worker").onmessage = done))
+        .then(() => document.body.insertAdjacentHTML("beforeend", "<p id=done>all asked</p>"));"""
+    listen("/", '<a href="/a/1">1</a><a href="/a/moved">2</a>')
+    listen("/a/1", f"<body><p>one</p><script src='{elsewhere}/foreign.js'></script><script>{script}</script></body>")
+    listen("/a/moved", Location=f"{elsewhere}/a/2")
+    listen("/a/2", "<p id=done>two</p>")
+    listen("/own")
+    listen("/away", Location=f"{elsewhere}/foreign")
+    listen("/worker", "fetch('/from-worker').then(() => postMessage(1))", "text/javascript")
+    for path in ("/from-worker", "/foreign", "/foreign?127.0.0.1", "/foreign.js", "/b/1"):
+        listen(path, kind="text/javascript" if path.endswith("js") else "text/html")
+    listen("/b/1", "<p id=done>three</p>")
+    site = web.site(concurrency=1, headers={"X-Key": "${API_KEY}", "Connection": "keep-alive"})
+    site["articles"] = [r"http://(127\.0\.0\.1|localhost):\d+/a/.+"]
+    site["browser"] = [{"urls": ".*/a/", "wait_for": "#done"}]
+    other = web.site(name="other", start_urls=[f"{web.url}/list"], articles=[".*/b/"], browser=[{"urls": ".*/b/"}])
+    web.hub(["/b/1"], "/list")
+    crawl.define(site)
+    crawl.environment |= {"API_KEY": "hush-key"}
+    totals = crawl.run(browsers="1")
+    assert totals["fetched_js"] == 2, totals["sites"][0]["errors"]
+    assert "all asked" in "".join(document.body for document in crawl.documents())
+    own = {"/", "/a/1", "/a/moved", "/own", "/away", "/worker", "/from-worker"}
+    foreign = {"/a/2", "/foreign", "/foreign?127.0.0.1", "/foreign.js"}
+    assert told == {f"127.0.0.1{path}": "hush-key" for path in own} | {f"localhost{path}": None for path in foreign}
+
+    told.clear()
+    hub = web.answers["/list"]
+
+    def later() -> Answer:
+        deadline = time.monotonic() + 60
+        while "127.0.0.1/a/3" not in told and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert isinstance(hub, Answer)
+        return hub
+
+    web.answers["/list"] = later
+    listen("/", '<a href="/a/3">3</a>')
+    listen("/a/3", "<p id=done>three</p>")
+    crawl.define(site, other)
+    assert crawl.run(browsers="1")["fetched_js"] == 2
+    assert (told["127.0.0.1/a/3"], told["127.0.0.1/b/1"]) == ("hush-key", None), "one browser, two sites"
+
+
 def test_a_missing_browser_is_said_before_anything_is_fetched(crawl: Crawl, web: WebServer) -> None:
     scripted_site(web, 1)
     crawl.define(browser_site(web))
@@ -135,3 +198,12 @@ def test_a_missing_browser_is_said_before_anything_is_fetched(crawl: Crawl, web:
     assert "/nowhere/chromedriver is not there" in message
     assert "apt-get install" in message
     assert not web.asked
+    web.hub(["/b/1"], "/plain")
+    web.article("/b/1")
+    plain = web.site(name="plain", start_urls=[f"{web.url}/plain"], articles=[".*/b/"])
+    crawl.define(browser_site(web), plain)
+    totals = crawl.run("--all", status=1, chromedriver="/nowhere/chromedriver")
+    assert [(flag["site"], flag["kind"]) for flag in totals["flags"]] == [("local", "left_out")]
+    assert "/nowhere/chromedriver is not there" in totals["flags"][0]["message"]
+    assert [document.canonical_url for document in crawl.documents()] == [f"{web.url}/b/1"]
+    assert "/" not in web.asked
