@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from cleaning import extract, metadata
+from cleaning import extract, images, metadata
 from cleaning.decode import repair
 from cleaning.language import language
 from cleaning.quality import reason_to_drop
 from cleaning.repeated import without_lines
-from yuqing.contracts import Article, RawDocument, TimedSpan
+from yuqing.contracts import Article, ImageReference, RawDocument, TimedSpan
 from yuqing.errors import YuqingError
 from yuqing.identity import content_hash, doc_id
 from yuqing.settings import CleaningSettings
@@ -15,7 +15,7 @@ from yuqing.text.mask import mask
 from yuqing.text.normalise import normalise
 
 # Goes into every article's lineage; raise it when a step changes what comes out.
-CLEANING_VERSION = "3"
+CLEANING_VERSION = "4"
 
 _LINES_BEFORE_TEXT = 5  # further down a line that equals the title is a heading of the article
 _LONGEST_LINE_BEFORE_TEXT = 60  # a longer one above it is the article's lead
@@ -35,6 +35,7 @@ class Draft:
     found: metadata.Metadata
     segments: tuple[TimedSpan, ...] = ()
     link_share: float = 0.0
+    images: tuple[ImageReference, ...] = ()
 
 
 def clean(document: RawDocument, batch: str, settings: CleaningSettings) -> Article:
@@ -60,21 +61,24 @@ def draft(document: RawDocument) -> Draft:
             hint_published_at=document.published_at,
             fetched_at=document.fetched_at,
         )
-        text = _text(document, page, body)
+        text, pictures = _text(document, page, body)
     except ValueError as error:
         raise Unusable(str(error)) from None
     title = one_line(found.title)
     text = without_title(normalise(text).text, title)
     links = 0.0 if document.text_selector else extract.link_share(page)
-    return Draft(document.model_copy(update={"body": ""}), title, text, found, link_share=links)
+    shown = images.references(pictures, images.base_address(page.tree, document.url)) if pictures else ()
+    return Draft(document.model_copy(update={"body": ""}), title, text, found, link_share=links, images=shown)
 
 
-def _text(document: RawDocument, page: extract.Page, body: str) -> str:
+def _text(document: RawDocument, page: extract.Page, body: str) -> tuple[str, list[images.Picture]]:
     if document.kind == "feed_entry":  # the text itself, without a page around it
-        return extract.tidy(page.blocks)
+        return extract.tidy(page.blocks), page.pictures
     # A redesign outdates a selector; then the page is judged as any other.
-    selected = extract.selected_text(page, document.text_selector) if document.text_selector else ""
-    return selected or extract.main_text(page, body)
+    selected = extract.selected(page, document.text_selector) if document.text_selector else None
+    if selected and (text := extract.tidy(selected.blocks)):
+        return text, extract.article_pictures(selected)
+    return extract.main_text(page, body), extract.article_pictures(page)
 
 
 def _from_transcript(document: RawDocument) -> Draft:
@@ -109,6 +113,7 @@ def finish(
         raise Unusable(reason)
     hidden = [mask(part) for part in (title, text, one_line(found.author or ""))]
     title, text, author = (part.text for part in hidden)
+    captions = [mask(one_line(image.alt)) for image in drafted.images]
     recording = document.media[0].sha256 if document.kind == "transcript" and document.media else None
     return Article(
         doc_id=doc_id(document.kind, document.canonical_url, recording),
@@ -126,11 +131,15 @@ def finish(
         source=one_line(found.source or "") or None,
         language=language(text),
         media=document.media,
+        images=tuple(
+            image.model_copy(update={"alt": caption.text})
+            for image, caption in zip(drafted.images, captions, strict=True)
+        ),
         segments=drafted.segments,
         parent_url=document.parent_url,
         batch=batch,
         cleaning_version=CLEANING_VERSION,
-        masked=sum(part.counts.total() for part in hidden),
+        masked=sum(part.counts.total() for part in (*hidden, *captions)),
     )
 
 

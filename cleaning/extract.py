@@ -2,8 +2,8 @@
 
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import lxml.html
@@ -11,6 +11,7 @@ from cssselect import HTMLTranslator, SelectorError
 from lxml.html import HtmlElement
 
 from cleaning.boilerplate import ends_article, is_boilerplate, without_editor
+from cleaning.images import Picture, picture
 
 # Under this many characters the libraries are asked, too: captions and pages whose markup misleads. A flash has 60 and more.
 FALLBACK_BELOW = 60
@@ -94,11 +95,16 @@ class Paragraph:
 
 @dataclass
 class Page:
-    """A tree and its visible text in reading order; `article` is the range of the blocks that are likeliest the article."""
+    """A tree and its visible text in reading order; `article` is the range of the blocks that are likeliest the article.
+
+    `pictures` are those that do not stand beside it or among readers' words, `framed` the range of those in the article's element.
+    """
 
     tree: HtmlElement
     blocks: list[Paragraph]
     article: slice
+    pictures: list[Picture]
+    framed: slice
 
 
 def parse(html: str) -> HtmlElement:
@@ -127,9 +133,13 @@ def walk(tree: HtmlElement) -> Page:
     blocks: list[Paragraph] = []
     pieces: list[str] = []
     linked = in_link = silent = asides = readers = 0
-    # The open elements, where their blocks begin, and whether they are aside and readers'.
-    stack: list[tuple[HtmlElement, int, bool, bool]] = []
+    # The open elements, where their blocks and pictures begin, and whether they are aside and readers'.
+    stack: list[tuple[HtmlElement, int, int, bool, bool]] = []
     spans: list[tuple[int, int]] = []
+    pictures: list[Picture] = []
+    frames: dict[
+        tuple[int, int], slice
+    ] = {}  # of elements with the same blocks the outermost: a lead's picture has no text
 
     def close() -> None:
         nonlocal linked
@@ -153,19 +163,22 @@ def walk(tree: HtmlElement) -> Page:
         if event == "start":
             if is_block:
                 beside, by_readers = _kind(element, tag)
-                stack.append((element, len(blocks), beside, by_readers))
+                stack.append((element, len(blocks), len(pictures), beside, by_readers))
                 asides += beside
                 readers += by_readers
             silent += tag in _SILENT
             in_link += tag == "a"
+            if tag == "img" and not (silent or asides or readers) and (found := picture(element, len(blocks))):
+                pictures.append(found)
             text = element.text
         else:
             if is_block:
-                _, begin, beside, by_readers = stack.pop()
+                _, begin, first_picture, beside, by_readers = stack.pop()
                 asides -= beside
                 readers -= by_readers
                 if len(blocks) > begin:
                     spans.append((begin, len(blocks)))
+                    frames[spans[-1]] = slice(first_picture, len(pictures))
                     if tag == "form" and sum(map(_worth, blocks[begin:])) < FORM_PROSE:
                         for block in blocks[begin:]:
                             block.aside = True
@@ -177,7 +190,10 @@ def walk(tree: HtmlElement) -> Page:
             if in_link:
                 linked += len("".join(text.split()))
     close()
-    return Page(tree, blocks, _most_prose(blocks, spans))
+    article = _most_prose(blocks, spans)
+    inside = [n for n, found in enumerate(pictures) if article.start < found.block < article.stop]
+    run = slice(inside[0], inside[-1] + 1) if inside else slice(0, 0)
+    return Page(tree, blocks, article, pictures, frames.get((article.start, article.stop), run))
 
 
 def _kind(element: HtmlElement, tag: str) -> tuple[bool, bool]:
@@ -247,17 +263,9 @@ def link_share(page: Page) -> float:
 def tidy(blocks: Sequence[Paragraph]) -> str:
     """Paragraphs one a line, without editors' lines, disclaimers, share prompts, navigation and what follows "related articles"."""
     lines: list[str] = []
-    total = sum(len(block.text) for block in blocks)
-    seen = 0
     prose = False
-    for block in blocks:
+    for block in _before_the_end(blocks):
         text = block.text.strip()
-        seen += len(text)
-        # Some sites put "related" boxes into the middle: the rest goes only when the larger part has been read.
-        if ends_article(text):
-            if seen > total / 2:
-                break
-            continue
         if not prose and len(text) <= _STAMP_LENGTH and _LEADING_DATE.search(text) and not _PROSE.search(text):
             continue  # "2023-03-28 15:02 松原教育网 记者 聂小川"
         if is_boilerplate(text) or (block.link_share > LINK_SHARE and not text.endswith(_FULL_STOPS)):
@@ -267,6 +275,19 @@ def tidy(blocks: Sequence[Paragraph]) -> str:
             lines.append(text)
             prose = prose or _PROSE.search(text) is not None
     return "\n".join(lines)
+
+
+def _before_the_end(blocks: Sequence[Paragraph]) -> Iterator[Paragraph]:
+    """The blocks up to the heading under which other articles, or readers, have the word, and without such headings."""
+    total = sum(len(block.text) for block in blocks)
+    seen = 0
+    for block in blocks:
+        seen += len(block.text)
+        if not ends_article(block.text.strip()):
+            yield block
+        # Some sites put "related" boxes into the middle: the rest goes only when the larger part has been read.
+        elif seen > total / 2:
+            return
 
 
 def first_post(blocks: list[Paragraph]) -> list[Paragraph]:
@@ -311,14 +332,35 @@ def _by_trafilatura(html: str) -> str:
     return tidy([Paragraph(line, 0) for line in (text or "").splitlines() if line.strip()])
 
 
-def selected_text(page: Page, selector: str) -> str:
-    """The text of the elements that a site's file names (CSS, or XPath that begins with /); empty when there are none."""
+def selected(page: Page, selector: str) -> Page:
+    """The elements that a site's file names (CSS, or XPath that begins with /), as a page of the article alone."""
     try:
         nodes = page.tree.xpath(selector if selector.startswith("/") else HTMLTranslator().css_to_xpath(selector))
     except (lxml.etree.XPathError, SelectorError):
-        return ""
-    elements = [node for node in nodes if isinstance(node, HtmlElement)] if isinstance(nodes, list) else []
-    return tidy([block for element in elements for block in walk(element).blocks])
+        nodes = []
+    blocks: list[Paragraph] = []
+    pictures: list[Picture] = []
+    for element in nodes if isinstance(nodes, list) else []:
+        if isinstance(element, HtmlElement):
+            part = walk(element)
+            pictures += (replace(found, block=found.block + len(blocks)) for found in part.pictures)
+            blocks += part.blocks
+    return Page(page.tree, blocks, slice(0, len(blocks)), pictures, slice(0, len(pictures)))
+
+
+def article_pictures(page: Page) -> list[Picture]:
+    """The pictures of the article (of a thread's opening post), without those under "related articles"."""
+    if not page.pictures[page.framed]:
+        return []
+    candidates = [block for block in page.blocks[page.article] if not block.readers]
+    posts = first_post(candidates)
+    kept = list(_before_the_end([block for block in posts if not block.aside]))
+    if not kept:
+        return []
+    places = {id(block): place for place, block in enumerate(page.blocks)}
+    first = 0 if posts[0] is candidates[0] else places[id(posts[0])]
+    last = places[id(kept[-1])] + 1  # a picture at the end stands before the block that comes next
+    return [found for found in page.pictures[page.framed] if first <= found.block <= last]
 
 
 def main_text(page: Page, html: str) -> str:

@@ -54,7 +54,7 @@ class Counts:
 
 # One statement a step, in order; `arrived` holds the committed attempts' rows, `newest` a document's latest of them,
 # `changed` the documents whose current version is replaced or that are new. A page fetched again without a change only
-# moves fetched_at.
+# moves fetched_at and brings its images, whose addresses move with a site's servers.
 _ARRIVED = """
 CREATE TEMP TABLE arrived ON COMMIT DROP AS
 SELECT staged.* FROM staged_articles staged
@@ -83,15 +83,16 @@ ON CONFLICT (doc_id, content_hash) DO UPDATE SET fetched_at = GREATEST(kept.fetc
 """
 _DOCUMENTS = """
 INSERT INTO documents (doc_id, content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen,
-    fetched_at, author, source, language, segments, parent_url, group_id, batch_key, cleaning_version, search)
+    fetched_at, author, source, language, images, segments, parent_url, group_id, batch_key, cleaning_version, search)
 SELECT doc_id, newest.content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen,
-    fetched_at, author, source, language, segments, parent_url, doc_id, newest.batch_key, cleaning_version,
+    fetched_at, author, source, language, images, segments, parent_url, doc_id, newest.batch_key, cleaning_version,
     array_to_tsvector(terms)
 FROM newest JOIN changed USING (doc_id)
 ON CONFLICT (doc_id) DO UPDATE SET
     content_hash = EXCLUDED.content_hash, kind = EXCLUDED.kind, site = EXCLUDED.site, url = EXCLUDED.url,
     title = EXCLUDED.title, text = EXCLUDED.text, published_at = EXCLUDED.published_at, fetched_at = EXCLUDED.fetched_at,
-    author = EXCLUDED.author, source = EXCLUDED.source, language = EXCLUDED.language, segments = EXCLUDED.segments,
+    author = EXCLUDED.author, source = EXCLUDED.source, language = EXCLUDED.language, images = EXCLUDED.images,
+    segments = EXCLUDED.segments,
     parent_url = EXCLUDED.parent_url, batch_key = EXCLUDED.batch_key, cleaning_version = EXCLUDED.cleaning_version,
     search = EXCLUDED.search
 """
@@ -99,7 +100,9 @@ _SEEN = """
 UPDATE documents SET
     first_seen = LEAST(documents.first_seen, newest.first_seen),
     fetched_at = CASE WHEN documents.content_hash = newest.content_hash
-        THEN GREATEST(documents.fetched_at, newest.fetched_at) ELSE documents.fetched_at END
+        THEN GREATEST(documents.fetched_at, newest.fetched_at) ELSE documents.fetched_at END,
+    images = CASE WHEN documents.content_hash = newest.content_hash AND newest.fetched_at > documents.fetched_at
+        THEN newest.images ELSE documents.images END
 FROM newest WHERE documents.doc_id = newest.doc_id AND (newest.first_seen < documents.first_seen
     OR (documents.content_hash = newest.content_hash AND newest.fetched_at > documents.fetched_at))
 """

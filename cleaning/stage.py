@@ -57,7 +57,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _COLUMNS = (
     "run_id", "batch_key", "partition", "attempt", "line", "doc_id", "content_hash", "kind", "site", "url", "canonical_url",
     "title", "text", "published_at", "fetched_at", "author", "source", "language", "segments", "parent_url",
-    "cleaning_version", "terms", "media", "mentions", "minhash", "bands",
+    "cleaning_version", "terms", "media", "images", "mentions", "minhash", "bands",
 )
 # fmt: on
 
@@ -245,6 +245,7 @@ def copy_rows(rows: list[dict[str, Any]], destination: Destination, batch: str, 
                 "attempt": attempt,
                 "segments": json.dumps(row["segments"] or []),
                 "media": json.dumps(row["media"] or [], ensure_ascii=False),
+                "images": json.dumps(row["images"] or [], ensure_ascii=False),
                 "terms": bigrams(f"{row['title']}\n{row['text']}"),
                 "bands": bands(from_bytes(row["minhash"])),
             }

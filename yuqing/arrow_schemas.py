@@ -14,6 +14,7 @@ MEDIA = pa.struct(
         ("error", pa.string()),
     ]
 )
+IMAGE = pa.struct([("url", pa.string()), ("alt", pa.string())])
 TIMED_SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32()), ("start_s", pa.float64()), ("end_s", pa.float64())])
 
 # The columns of clean/dt=.../<batch>.parquet: contracts.Article, field by field (a test compares the two).
@@ -33,6 +34,7 @@ ARTICLE = pa.schema(
         pa.field("source", pa.string()),
         pa.field("language", pa.string(), nullable=False),
         pa.field("media", pa.list_(MEDIA)),
+        pa.field("images", pa.list_(IMAGE)),
         pa.field("segments", pa.list_(TIMED_SPAN)),
         pa.field("parent_url", pa.string()),
         pa.field("batch", pa.string(), nullable=False),

@@ -39,6 +39,13 @@ class MediaReference(Record):
     error: str | None = None
 
 
+class ImageReference(Record):
+    """A picture of an article: its address on the web and what its markup says that it shows. It is not downloaded."""
+
+    url: str
+    alt: str = ""
+
+
 class Segment(Record):
     """A stretch of speech: seconds from the recording's start, and the words said."""
 
@@ -129,12 +136,14 @@ class Article(Record):
     source: str | None = None
     language: str = "zh"
     media: tuple[MediaReference, ...] = ()
+    images: tuple[ImageReference, ...] = ()
+    """In the order in which they stand in the article."""
     segments: tuple[TimedSpan, ...] = ()
     parent_url: str | None = None
     batch: str
     cleaning_version: str
     masked: int = Field(0, ge=0)
-    """Personal data hidden in title, text and author."""
+    """Personal data hidden in title, text, author and the images' captions."""
 
 
 class Mention(Record):

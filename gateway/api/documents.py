@@ -35,7 +35,7 @@ async def search(request: Request, caller: Viewer, wanted: DocumentFilterQuery, 
 
 @router.get("/documents/{doc_id}", operation_id="read_document", summary="One document with all that is known of it")
 async def document(request: Request, doc_id: DocId, caller: Viewer) -> DocumentDetail:
-    """Text, mentions, analysis, verdicts with evidence, recordings with transcripts, reprint group."""
+    """Text, images, mentions, analysis, verdicts with evidence, recordings with transcripts, reprint group with its changes."""
     async with gateway_of(request).database.connect() as connection:
         found = await read_document(connection, caller.team_id, doc_id)
     if found is None:

@@ -127,6 +127,11 @@ _STRINGS: dict[str, tuple[str, str]] = {
     "document.group": ("转载", "Reprints"),
     "document.group.first": ("首发", "First"),
     "document.group.this": ("本篇", "This one"),
+    "document.group.title-changed": ("改题", "other title"),
+    "document.group.kept": ("保留 {share}%", "{share}% kept"),
+    "document.group.added": ("增写 {share}%", "{share}% added"),
+    "document.group.edited": ("文字有改动", "edited"),
+    "document.group.source-line": ("注明来源", "names its source"),
     "recording": ("录音录像", "Recording"),
     "recording.waiting": (
         "尚未转写。运行 yuqing transcribe 后刷新。",

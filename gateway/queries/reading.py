@@ -1,10 +1,12 @@
 """One document with all that is known of it, for the reading view."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -17,6 +19,7 @@ from gateway.queries.verdicts import (
     verdicts_of,
 )
 from yuqing.database.models import Company, Document, MentionRow
+from yuqing.text.reprint import Changes, Original
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,19 @@ class TimedLine:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A picture of the article: its address at its site, and what the page says that it shows."""
+
+    url: str
+    alt: str
+
+
+@dataclass(frozen=True)
 class GroupMember:
-    """A document of the same reprint group."""
+    """A document of the same reprint group, and what it changed in the group's first document (None: it is the first).
+
+    `source_line`: it names a source that the first document does not name.
+    """
 
     doc_id: str
     title: str
@@ -51,6 +65,8 @@ class GroupMember:
     source: str | None
     time: datetime
     is_first: bool
+    changes: Changes | None
+    source_line: bool
 
 
 @dataclass(frozen=True)
@@ -76,6 +92,7 @@ class DocumentDetail:
     fetched_at: datetime
     group_id: str
     cleaning_version: str
+    images: tuple[Image, ...]
     segments: tuple[TimedLine, ...]
     mentions: tuple[MentionSpan, ...]
     analysis: Analysis | None
@@ -84,23 +101,25 @@ class DocumentDetail:
     group: tuple[GroupMember, ...]
 
 
-_OF_OTHER_TABLES = {"time", "segments", "mentions", "analysis", "verdicts", "recordings", "group"}
-_COLUMNS = tuple(name for name in DocumentDetail.__dataclass_fields__ if name not in _OF_OTHER_TABLES)
+_READ_APART = {"time", "images", "segments", "mentions", "analysis", "verdicts", "recordings", "group"}
+_COLUMNS = tuple(name for name in DocumentDetail.__dataclass_fields__ if name not in _READ_APART)
 
 
 async def read_document(connection: AsyncConnection, team_id: int, doc_id: str) -> DocumentDetail | None:
     """The document, if it mentions a company of the team. Six statements, however long it is."""
     columns = (getattr(Document, name) for name in _COLUMNS)
-    statement = select(*columns, Document.segments, time_of(Document).label("time")).where(
+    statement = select(*columns, Document.images, Document.segments, time_of(Document).label("time")).where(
         Document.doc_id == doc_id, visible(Document, team_id)
     )
     row = (await connection.execute(statement)).mappings().first()
     if row is None:
         return None
     values: dict[str, Any] = dict(row)
+    images = tuple(Image(**image) for image in values.pop("images"))
     segments = tuple(TimedLine(**segment) for segment in values.pop("segments"))
     return DocumentDetail(
         **values,
+        images=images,
         segments=segments,
         mentions=await _mentions(connection, team_id, doc_id, values["content_hash"]),
         analysis=await analysis_of(connection, doc_id),
@@ -133,10 +152,26 @@ async def _mentions(
 
 async def _group(connection: AsyncConnection, team_id: int, group_id: str) -> tuple[GroupMember, ...]:
     member = aliased(Document)
+    columns = (member.doc_id, member.title, member.site, member.source, time_of(member).label("time"))
+    seen = visible(member, team_id)
     statement = (
-        select(member.doc_id, member.title, member.site, member.source, time_of(member).label("time"))
-        .where(and_(member.group_id == group_id, visible(member, team_id)))
+        select(*columns, member.text, seen.label("seen"))
+        # The first document is what the others are compared with, even where this team does not get to see it.
+        .where(member.group_id == group_id, or_(seen, member.doc_id == group_id))
         .order_by(member.first_seen, member.doc_id)
     )
     rows = (await connection.execute(statement)).all()
-    return tuple(GroupMember(*row, is_first=row.doc_id == group_id) for row in rows)
+    return await asyncio.to_thread(_members, rows, group_id)
+
+
+def _members(rows: Sequence[Any], group_id: str) -> tuple[GroupMember, ...]:
+    first = next((row for row in rows if row.doc_id == group_id), None)
+    original = Original(first.title, first.text) if first else None
+    members = []
+    for row in rows:
+        is_first = row.doc_id == group_id
+        changes = original.changes(row.title, row.text) if original and not is_first else None
+        line = first is not None and bool(row.source) and row.source != first.source
+        if row.seen:
+            members.append(GroupMember(*row[:5], is_first=is_first, changes=changes, source_line=line))
+    return tuple(members)

@@ -48,7 +48,7 @@ def test_prose_is_found_among_links(html: str) -> None:
 )
 def test_a_sites_file_may_say_where_the_text_is(selector: str, expected: str) -> None:
     page = extract.read("<div id='lead'>导语在这里。</div><div>别的。</div><div class='text'><p>正文在这里。</p></div>")
-    assert extract.selected_text(page, selector) == expected
+    assert extract.tidy(extract.selected(page, selector).blocks) == expected
 
 
 @pytest.mark.parametrize("below", [True, False])

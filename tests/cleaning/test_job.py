@@ -44,7 +44,9 @@ def test_pages_become_documents(
     write_batch(
         "01A",
         [
-            raw(1, page("苹果发布新品", first), media=[recording]),
+            raw(
+                1, page("苹果发布新品", first).replace("<p>", "<p><img src='/a.jpg' alt='新品'>", 1), media=[recording]
+            ),
             raw(2, page("另一则消息", article_text(2))),
             b"{broken",
             raw(3, "<html><body></body></html>"),
@@ -66,6 +68,8 @@ def test_pages_become_documents(
         "reprint_groups": 1,
         "crawl_runs": 0,
     }
+    image = {"url": "https://news.example.com/a.jpg", "alt": "新品"}
+    assert rows(database, "SELECT images FROM documents ORDER BY fetched_at LIMIT 2") == [([image],), ([],)]
     documents = rows(
         database, "SELECT title, text, doc_id, group_id, source, author FROM documents ORDER BY fetched_at"
     )
@@ -89,6 +93,7 @@ def test_pages_become_documents(
     table = pq.read_table(io.BytesIO(store.get("clean/dt=2024-06-01/01A.parquet")))
     assert table.schema.equals(ARTICLE)
     assert table.column("title").to_pylist() == ["苹果发布新品", "另一则消息"]
+    assert table.column("images").to_pylist() == [[image], []]
     rejected = quarantine.read(store, "quarantine/cleaning/dt=2024-06-01/01A.jsonl.gz")
     assert [record["line"] for record in rejected] == [3, 4, 5]
     assert ["not JSON" in rejected[0]["reason"], rejected[1]["reason"], rejected[2]["reason"]] == [
@@ -100,9 +105,12 @@ def test_pages_become_documents(
 
     # A recording that the crawler could not get with its page: the page's record comes again when it is there.
     late = {**recording, "url": "https://news.example.com/b.mp3", "sha256": "b" * 64, "s3_key": "media/bb/b.mp3"}
-    write_batch("01C", [raw(2, page("另一则消息", article_text(2)), media=[late])])
+    body = page("另一则消息", article_text(2)).replace("<p>", "<p><img src='/b.jpg'>", 1)
+    write_batch("01C", [raw(2, body, media=[late], fetched_at="2024-06-01T12:00:00Z")])
     again = clean_pending(settings)
     assert (again.cleaned, again.new, again.changed) == (1, 0, 0)
+    image = {"url": "https://news.example.com/b.jpg", "alt": ""}
+    assert rows(database, "SELECT images FROM documents ORDER BY first_seen OFFSET 1 LIMIT 1") == [([image],)]
     assert rows(database, "SELECT sha256 FROM media ORDER BY 1") == [("a" * 64,), ("b" * 64,)]
     waiting = rows(database, "SELECT task_name, count(*) FROM procrastinate_jobs GROUP BY 1 ORDER BY 1")
     assert waiting == [("analyze", 2), ("transcribe", 2)]

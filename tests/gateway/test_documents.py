@@ -1,10 +1,11 @@
 """Lists, single documents and searches."""
 
 import base64
+import json
 
 import httpx
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.gateway import rows
 from tests.gateway.test_keys import is_problem
@@ -108,12 +109,42 @@ def test_a_document_with_all_that_is_known(api: httpx.Client, press: dict[str, s
         assert body[quote["start"] : quote["end"]] == quote["quote"]
     assert first["lineage"]["adapter"] == "inews-v1"
     assert [member["is_first"] for member in document["group"]] == [True, False, False]
+    assert document["images"] == []
+    assert [member["changes"] for member in document["group"]] == [
+        None,
+        {"title": True, "kept": 1, "added": 0, "edited": False},
+        {"title": True, "kept": 1, "added": 0, "edited": False},
+    ]
+    assert [member["source_line"] for member in document["group"]] == [False, True, True]
     inherited = api.get(f"/v1/documents/{press['reprint 0']}").json()
     assert inherited["verdicts"][0]["lineage"]["inherited_from"] == press["recall"]
     speech = api.get(f"/v1/documents/{press['speech']}").json()
     assert speech["recordings"][0]["content_type"] == "audio/mpeg"
     assert speech["segments"][1]["start_s"] > 0
     assert speech["verdicts"][0]["evidence"][0]["start_s"] == speech["segments"][3]["start_s"]
+
+
+def test_what_a_reprint_changed_is_said_and_pictures_are_named(
+    api: httpx.Client, press: dict[str, str], database: Engine
+) -> None:
+    images = [
+        {"url": "https://img.example.com/1.jpg", "alt": "召回现场"},
+        {"url": "https://a.example/2.png", "alt": ""},
+    ]
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE documents SET images = CAST(:images AS jsonb), text = split_part(text, E'\\n', 1) WHERE doc_id = :id"
+            ),
+            {"images": json.dumps(images), "id": press["reprint 0"]},
+        )
+        # The first document names no company of the team: it is compared with all the same, and not shown.
+        connection.execute(text("DELETE FROM mentions WHERE doc_id = :id"), {"id": press["recall"]})
+    document = api.get(f"/v1/documents/{press['reprint 0']}").json()
+    assert document["images"] == images
+    assert [member["doc_id"] for member in document["group"]] == [press["reprint 0"], press["reprint 1"]]
+    cut, whole = (member["changes"] for member in document["group"])
+    assert (cut["kept"] < 0.5, cut["added"], whole["kept"]) == (True, 0, 1)
 
 
 def test_mentions_of_an_earlier_version_are_not_shown(

@@ -99,6 +99,7 @@ class Document(Base):
     author: Mapped[str | None] = mapped_column(Text)
     source: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str] = mapped_column(String(8))
+    images: Mapped[list[dict[str, Any]]] = mapped_column(server_default=sql("'[]'"))
     segments: Mapped[list[dict[str, Any]]] = mapped_column(server_default=sql("'[]'"))
     parent_url: Mapped[str | None] = mapped_column(Text)
     group_id: Mapped[str] = mapped_column(ForeignKey("reprint_groups.group_id", deferrable=True, initially="DEFERRED"))
@@ -189,6 +190,7 @@ class StagedArticle(Base):
     cleaning_version: Mapped[str] = mapped_column(Text)
     terms: Mapped[list[str]]
     media: Mapped[list[dict[str, Any]]]
+    images: Mapped[list[dict[str, Any]]] = mapped_column(server_default=sql("'[]'"))
     mentions: Mapped[list[dict[str, Any]]]
     minhash: Mapped[bytes] = mapped_column(LargeBinary)
     bands: Mapped[list[int]] = mapped_column(ARRAY(BigInteger))
