@@ -16,9 +16,9 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from crawler.feeds import Entry
-from crawler.gzip_lines import DamagedObject, gzip_lines
 from crawler.site_crawler import of
 from yuqing.contracts import now
+from yuqing.gzip_lines import DamagedObject, gzip_lines
 from yuqing.identity import new_ulid
 from yuqing.objects import ObjectMissing, ObjectStore
 from yuqing.telemetry import get_logger

@@ -310,6 +310,18 @@ class TelemetrySettings(Section):
     metrics_port: int | None = Field(None, ge=1, le=65535, description="Prometheus metrics of long-running processes")
 
 
+class RetentionSettings(Section):
+    """After how many days `yuqing retention` deletes; empty: never. raw/ and quarantine/ hold pages with personal data unmasked."""
+
+    raw_days: int | None = Field(None, ge=1, description="raw batches, once the ledger says that they were cleaned")
+    quarantine_days: int | None = Field(
+        None, ge=1, description="what stages could not use; afterwards it cannot be replayed"
+    )
+    media_days: int | None = Field(
+        None, ge=1, description="recordings, counted from the newest page that carries them; transcripts stay"
+    )
+
+
 class ModelSettings(Section):
     """Where model files come from."""
 
@@ -335,6 +347,7 @@ class Settings(BaseSettings):
     embedded: EmbeddedSettings = EmbeddedSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     models: ModelSettings = ModelSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -12,12 +12,12 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DontCloseSpider
 
 from crawler.canonical import url_hash
-from crawler.gzip_lines import DamagedObject, gzip_lines
 from crawler.media.fetch import Fetched, Recordings
 from crawler.retries import Failure, Tried, Try
 from crawler.site_crawler import FetchedPage, LateRecordings, SiteCrawler, of
 from yuqing.contracts import MediaReference, RawDocument, read_raw_document
 from yuqing.errors import ContractError, YuqingError
+from yuqing.gzip_lines import DamagedObject, gzip_lines
 from yuqing.objects import ObjectMissing
 
 _LOOK_EVERY_S = 0.5  # whether the run has been stopped meanwhile

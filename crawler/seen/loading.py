@@ -10,7 +10,6 @@ from time import time
 import numpy as np
 
 from crawler.canonical import site_address, url_hash
-from crawler.gzip_lines import DamagedObject, gzip_lines
 from crawler.seen.cache import SegmentCache
 from crawler.seen.hashes import Hashes, Settlements, SortedHashes, not_among, pack, settled_at, unite_settlements
 from crawler.seen.segments import (
@@ -26,6 +25,7 @@ from crawler.seen.segments import (
 from crawler.seen.urls import SeenUrls
 from yuqing.contracts import read_raw_document
 from yuqing.errors import ContractError
+from yuqing.gzip_lines import DamagedObject, gzip_lines
 from yuqing.objects import ObjectStore
 from yuqing.sites import Revisit, Site
 from yuqing.telemetry import get_logger

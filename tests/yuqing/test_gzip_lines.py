@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from crawler.gzip_lines import DamagedObject, gzip_lines
+from yuqing.gzip_lines import DamagedObject, gzip_lines
 
 LINES = [b'{"a": "%d"}' % random.Random(number).getrandbits(900) for number in range(50)]
 WHOLE = gzip.compress(b"".join(line + b"\n" for line in LINES), mtime=0)

@@ -1,0 +1,188 @@
+"""Deleting by age: only what is old, and never what the ledger or the queue still needs. On real S3 and PostgreSQL."""
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from typer.testing import CliRunner
+
+from yuqing import ledger, quarantine, retention
+from yuqing.database import session
+from yuqing.objects import ObjectStore, ObjectStoreAway
+from yuqing.retention_cli import app
+from yuqing.settings import RetentionSettings, Settings, get_settings
+
+pytestmark = pytest.mark.service
+
+NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
+KEEP = RetentionSettings(raw_days=30, quarantine_days=30, media_days=30)
+
+
+def settle(database: Engine, *keys: str, stage: str = "cleaning", state: Any = "done") -> None:
+    with session.transaction(database) as connection:
+        for key in keys:
+            ledger.record(connection, stage, key, state, {}, NOW)
+
+
+def keys_of(found: list[retention.Expired], kind: str) -> set[str]:
+    (of_kind,) = [item for item in found if item.kind == kind]
+    return {item.key for item in of_kind.objects}
+
+
+def test_raw_batches_go_by_age_and_only_when_they_were_cleaned(database: Engine, store: ObjectStore) -> None:
+    names = {
+        "old": "raw/a/2026/05/30/01A.jsonl.gz",
+        "old and failed": "raw/a/2026/05/01/01B.jsonl.gz",
+        "pending": "raw/a/2026/01/01/01C.jsonl.gz",
+        "of another stage": "raw/a/2026/01/01/01D.jsonl.gz",
+        "ends a day too late": "raw/a/2026/05/31/01E.jsonl.gz",
+        "young": "raw/b/2026/06/29/01F.jsonl.gz",
+        "none of ours": "raw/a/2026/05/01/notes.txt",
+        "no day": "raw/a/2026/02/31/01G.jsonl.gz",
+    }
+    for key in names.values():
+        store.put(key, b"x" * 10)
+    settle(database, *(names[name] for name in names if name not in ("pending", "of another stage")))
+    settle(database, names["of another stage"], stage="other")
+    found = retention.expired(database, store, KEEP, NOW)
+    assert keys_of(found, "raw") == {names["old"], names["old and failed"]}
+    (raw,) = [item for item in found if item.kind == "raw"]
+    assert (raw.bytes, raw.needed) == (20, 2)
+
+    retention.delete(store, raw.objects)
+    retention.delete(store, raw.objects)  # again, as after a kill
+    assert {item.key for item in store.list("raw/")} == set(names.values()) - keys_of(found, "raw")
+    # The ledger remembers, so that a copy that comes back is not taken for a new batch.
+    store.put(names["old"], b"")
+    with session.transaction(database) as connection:
+        pending = {item.key for item in ledger.pending_batches(connection, store, "cleaning")}
+    assert pending == {names["pending"], names["of another stage"]}
+    assert keys_of(retention.expired(database, store, KEEP, NOW), "raw") == {names["old"]}
+
+
+def test_without_a_number_of_days_nothing_goes(database: Engine, store: ObjectStore) -> None:
+    store.put("raw/a/2020/01/01/01A.jsonl.gz", b"")
+    settle(database, "raw/a/2020/01/01/01A.jsonl.gz")
+    assert retention.expired(database, store, RetentionSettings(), NOW) == []
+
+
+def test_quarantine_goes_by_its_day(database: Engine, store: ObjectStore) -> None:
+    days = {"2026-05-30": True, "2026-05-31": False, "2026-06-29": False}
+    keys = {
+        quarantine.write(
+            store, "cleaning", f"01{day}", [{"reason": "r"}], day=datetime.fromisoformat(day + "T00:00Z")
+        ): old
+        for day, old in days.items()
+    }
+    found = retention.expired(database, store, KEEP, NOW)
+    assert keys_of(found, "quarantine") == {key for key, old in keys.items() if old}
+
+
+def _recording(store: ObjectStore, letter: str) -> str:
+    sha256 = letter * 64
+    store.put(f"media/{sha256[:2]}/{sha256}.mp3", b"sound")
+    return sha256
+
+
+def _page(database: Engine, doc_id: str, fetched_at: datetime, sha256: str) -> None:
+    with database.begin() as connection:
+        values = {"doc": doc_id, "at": fetched_at, "sha": sha256}
+        for statement in (
+            "INSERT INTO reprint_groups VALUES (:doc, :at)",
+            "INSERT INTO documents (doc_id, content_hash, kind, site, url, canonical_url, title, text, first_seen, fetched_at, "
+            "language, group_id, batch_key, cleaning_version, search) VALUES (:doc, 'h', 'page', 'a', 'u', 'u', 't', 't', "
+            ":at, :at, 'zh', :doc, 'b', '1', '')",
+            "INSERT INTO media VALUES (:sha, 'k', 'audio/mpeg', 5, :at) ON CONFLICT DO NOTHING",
+            "INSERT INTO document_media VALUES (:doc, :sha, 'u')",
+        ):
+            connection.execute(text(statement), values)
+
+
+def test_a_recording_stays_while_a_page_a_job_or_a_pending_batch_needs_it(
+    database: Engine, store: ObjectStore, raw_record: Callable[..., dict[str, Any]]
+) -> None:
+    done, shown_again, waiting, named, orphan = (_recording(store, letter) for letter in "abcde")
+    now = datetime.now(UTC) + timedelta(days=100)  # objects cannot be stored in the past
+    long_ago, lately = now - timedelta(days=60), now - timedelta(days=3)
+    _page(database, "1", long_ago, done)
+    _page(database, "2", long_ago, shown_again)
+    _page(database, "3", lately, shown_again)
+    _page(database, "4", long_ago, waiting)
+    with database.begin() as connection:
+        for sha256, status in ((waiting, "todo"), (done, "succeeded")):
+            connection.execute(
+                text(
+                    "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) "
+                    "VALUES ('transcribe', 'transcribe', CAST(:args AS jsonb), CAST(:status AS procrastinate_job_status))"
+                ),
+                {"args": json.dumps({"media_sha256": sha256}), "status": status},
+            )
+    media = [{"url": "https://a.example/1.mp3", "sha256": named, "s3_key": f"media/dd/{named}.mp3"}]
+    lines = [b"{broken", json.dumps(raw_record(media=media)).encode()]
+    store.put("raw/a/2026/06/01/01A.jsonl.gz", gzip.compress(b"\n".join(lines)))
+    store.put("raw/a/2026/06/01/01B.jsonl.gz", b"this is not gzip")
+
+    assert keys_of(retention.expired(database, store, KEEP, datetime.now(UTC)), "media") == set()
+    found = retention.expired(database, store, KEEP, now)
+    assert keys_of(found, "media") == {f"media/{sha256[:2]}/{sha256}.mp3" for sha256 in (done, orphan)}
+    assert [item.needed for item in found if item.kind == "media"] == [3]
+
+
+@pytest.fixture
+def raw_record() -> Callable[..., dict[str, Any]]:
+    """A raw document of a page."""
+
+    def record(**fields: Any) -> dict[str, Any]:
+        page = {"schema_version": 2, "url": "https://a.example/1", "canonical_url": "https://a.example/1", "site": "a"}
+        return {
+            **page,
+            "spider": "site",
+            "kind": "page",
+            "fetched_at": "2026-06-01T00:00:00Z",
+            "http_status": 200,
+            "body": "<p>正文</p>",
+            "run_id": "01R",
+            **fields,
+        }
+
+    return record
+
+
+def test_the_command_shows_first_and_deletes_when_told(
+    settings: Settings, database: Engine, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "raw/a/2020/01/01/01A.jsonl.gz"
+    store.put(key, b"12345")
+    settle(database, key)
+    off = CliRunner().invoke(app, [])
+    assert (off.exit_code, "YUQING_RETENTION__RAW_DAYS" in off.output) == (0, True)
+    monkeypatch.setenv("YUQING_RETENTION__RAW_DAYS", "90")
+    get_settings.cache_clear()
+    shown = CliRunner().invoke(app, [])
+    assert "raw: 1 objects" in shown.output
+    assert "would be deleted" in shown.output
+    assert store.exists(key)
+    counts = {"kind": "raw", "days": 90, "objects": 1, "bytes": 5, "still_needed": 0}
+    for there, expected in ((True, counts), (False, {**counts, "objects": 0, "bytes": 0})):
+        assert store.exists(key) is there
+        applied = CliRunner().invoke(app, ["--apply", "--json"])
+        assert json.loads(applied.output.splitlines()[-1]) == {"deleted": True, "kinds": [expected]}
+
+
+def test_a_deletion_that_fails_is_said(settings: Settings, database: Engine, store: ObjectStore) -> None:
+    """What was not deleted is found again by the next run."""
+    key = "raw/a/2020/01/01/01A.jsonl.gz"
+    store.put(key, b"12345")
+    settle(database, key)
+    (found,) = retention.expired(database, store, RetentionSettings(raw_days=90), NOW)
+    away = settings.model_copy(
+        update={"s3": settings.s3.model_copy(update={"endpoint": "http://127.0.0.1:9", "attempts": 1})}
+    )
+    with pytest.raises(ObjectStoreAway):
+        retention.delete(ObjectStore.from_settings(away), found.objects)
+    (again,) = retention.expired(database, store, RetentionSettings(raw_days=90), NOW)
+    assert again == found

@@ -1,0 +1,147 @@
+"""What may be deleted by age: raw batches, quarantined records and recordings; never what the ledger or the queue still needs.
+
+Only objects go. The rows stay: documents hold masked text, and the ledger's rows keep a batch from being taken for a new one.
+Deleting is idempotent and depends on nothing but age, ledger and queue, so that a run that was killed is finished by the next.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, text
+
+from yuqing.contracts import read_raw_document
+from yuqing.database import session
+from yuqing.errors import ContractError
+from yuqing.gzip_lines import DamagedObject, gzip_lines
+from yuqing.jobs import TRANSCRIBE
+from yuqing.ledger import RAW, pending_batches
+from yuqing.objects import ObjectInfo, ObjectMissing, ObjectStore
+from yuqing.settings import RetentionSettings
+
+# The stages that read raw/: a batch is needed until each has a row of it in the ledger.
+READERS_OF_RAW = ("cleaning",)
+
+_RAW = re.compile(r"raw/[^/]+/(\d{4})/(\d\d)/(\d\d)/[^/]+\.jsonl\.gz")
+_QUARANTINE = re.compile(r"quarantine/[^/]+/dt=(\d{4})-(\d\d)-(\d\d)/.+")
+_MEDIA = re.compile(r"media/[0-9a-f]{2}/([0-9a-f]{64})\.[^/]+")
+_A_QUERY = 1000
+_DELETERS = 8  # at the same time; S3's latency dominates
+
+
+@dataclass(frozen=True)
+class Expired:
+    """Objects of a kind that are older than the setting: what may go, and how many are still needed."""
+
+    kind: str
+    days: int
+    objects: tuple[ObjectInfo, ...]
+    needed: int
+
+    @property
+    def bytes(self) -> int:
+        """Of the objects that may go."""
+        return sum(item.size for item in self.objects)
+
+
+def expired(pool: Engine, store: ObjectStore, settings: RetentionSettings, now: datetime) -> list[Expired]:
+    """What the settings let go at this moment, kind by kind; kinds without a number of days are left out.
+
+    Raises ObjectStoreAway, DatabaseAway.
+    """
+    found = []
+    if settings.raw_days is not None:
+        found.append(_raw(pool, store, settings.raw_days, now))
+    if settings.quarantine_days is not None:
+        limit = now - timedelta(days=settings.quarantine_days)
+        objects = tuple(item for item in store.list("quarantine/") if _is_before(_QUARANTINE, item.key, limit))
+        found.append(Expired("quarantine", settings.quarantine_days, objects, 0))
+    if settings.media_days is not None:
+        found.append(_media(pool, store, settings.media_days, now))
+    return found
+
+
+def delete(store: ObjectStore, objects: Sequence[ObjectInfo]) -> None:
+    """Delete objects; those that are gone already are no error. Raises ObjectStoreAway."""
+    with ThreadPoolExecutor(_DELETERS) as deleters:
+        for _ in deleters.map(lambda item: store.delete(item.key), objects):
+            pass
+
+
+def _is_before(names: re.Pattern[str], key: str, limit: datetime) -> bool:
+    """Whether the day in an object's name had ended at the limit. An object whose name has none is none of ours."""
+    found = names.fullmatch(key)
+    if found is None:
+        return False
+    try:
+        day = datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=UTC)
+    except ValueError:  # the 31st of June
+        return False
+    return day + timedelta(days=1) <= limit
+
+
+def _raw(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:
+    limit = now - timedelta(days=days)
+    old = [item for item in store.list(RAW) if _is_before(_RAW, item.key, limit)]
+    statement = (
+        "SELECT batch_key FROM ledger WHERE batch_key = ANY(:keys) AND stage = ANY(:stages) "
+        "GROUP BY batch_key HAVING count(DISTINCT stage) = :number"
+    )
+    parameters = {"stages": list(READERS_OF_RAW), "number": len(READERS_OF_RAW)}
+    settled = _asked(pool, statement, [item.key for item in old], parameters)
+    free = tuple(item for item in old if item.key in settled)
+    return Expired("raw", days, free, len(old) - len(free))
+
+
+def _media(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:
+    """Recordings stored before the limit, without a page that was fetched since, a waiting transcription or a pending batch.
+
+    A crawler stores a recording once, however old it is when another page shows it: hence the look into the pending batches.
+    """
+    limit = now - timedelta(days=days)
+    old = {
+        found[1]: item
+        for item in store.list("media/")
+        if item.modified < limit and (found := _MEDIA.fullmatch(item.key))
+    }
+    statement = (
+        "SELECT sha256 FROM document_media JOIN documents USING (doc_id) WHERE sha256 = ANY(:keys) AND fetched_at >= :limit "
+        "UNION SELECT args->>'media_sha256' FROM procrastinate_jobs WHERE task_name = :task "
+        "AND status IN ('todo', 'doing') AND args->>'media_sha256' = ANY(:keys)"
+    )
+    needed = _asked(pool, statement, list(old), {"limit": limit, "task": TRANSCRIBE})
+    if old:
+        needed |= _awaited(pool, store)
+    free = tuple(item for sha256, item in old.items() if sha256 not in needed)
+    return Expired("media", days, free, len(old) - len(free))
+
+
+def _awaited(pool: Engine, store: ObjectStore) -> set[str]:
+    """The recordings (SHA-256) that documents of pending batches name."""
+    with session.transaction(pool) as connection:
+        pending = {item.key for stage in READERS_OF_RAW for item in pending_batches(connection, store, stage)}
+    found: set[str] = set()
+    for key in sorted(pending):
+        try:
+            lines = gzip_lines(store.get(key))
+        except (ObjectMissing, DamagedObject):
+            continue
+        for line in lines:
+            with suppress(ContractError):
+                found |= {item.sha256 for item in read_raw_document(line).media if item.sha256}
+    return found
+
+
+def _asked(pool: Engine, statement: str, keys: Sequence[str], parameters: dict[str, object]) -> set[str]:
+    """The first column of a query about `:keys`, a thousand at a time."""
+    found: set[str] = set()
+    for start in range(0, len(keys), _A_QUERY):
+        with session.transaction(pool) as connection:
+            values = {**parameters, "keys": list(keys[start : start + _A_QUERY])}
+            found |= set(connection.execute(text(statement), values).scalars())
+    return found
