@@ -173,5 +173,6 @@ def _members(rows: Sequence[Any], group_id: str) -> tuple[GroupMember, ...]:
         changes = original.changes(row.title, row.text) if original and not is_first else None
         line = first is not None and bool(row.source) and row.source != first.source
         if row.seen:
-            members.append(GroupMember(*row[:5], is_first=is_first, changes=changes, source_line=line))
+            known = (row.doc_id, row.title, row.site, row.source, row.time)
+            members.append(GroupMember(*known, is_first=is_first, changes=changes, source_line=line))
     return tuple(members)
