@@ -148,7 +148,7 @@ def windows(path: Path, seconds: float) -> Iterator[Window]:
         size += len(chunk)
         while size >= limit:
             samples = np.concatenate(held)
-            cut = _quietest(samples[:limit])
+            cut = quietest(samples[:limit])
             yield Window(start / SAMPLE_RATE, samples[:cut])
             start += cut
             held, size = [samples[cut:]], size - cut
@@ -156,7 +156,7 @@ def windows(path: Path, seconds: float) -> Iterator[Window]:
         yield Window(start / SAMPLE_RATE, np.concatenate(held))
 
 
-def _quietest(samples: Samples) -> int:
+def quietest(samples: Samples) -> int:
     """The middle of the quietest _QUIET_S within the last _SEARCH_S, at most half, of samples that last longer than two."""
     step = int(_QUIET_S * SAMPLE_RATE)
     count = max(1, min(int(_SEARCH_S * SAMPLE_RATE), len(samples) // 2) // step)

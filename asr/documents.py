@@ -134,7 +134,8 @@ def raw_document(page: Page, recording: Recording, transcript: Transcript) -> Ra
                 bytes=recording.bytes,
             ),
         ),
-        segments=transcript.segments,
+        # The words stay in the table: a page of speech has thousands, and cleaning asks for none.
+        segments=tuple(segment.model_copy(update={"words": ()}) for segment in transcript.segments),
         parent_url=page.url,
         run_id=f"{SPIDER}-{transcript.options_hash}",
     )

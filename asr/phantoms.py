@@ -6,6 +6,7 @@ Each rule gives its reason, and what was removed is kept beside the transcript w
 """
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -14,7 +15,7 @@ from itertools import groupby
 from yuqing.contracts import RemovedSegment, Segment
 
 # Raise it when a rule changes what is removed: it is part of a transcript's options.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 # Lines of subtitle makers and video platforms that Whisper's training data end with; none is news. A segment that holds one
 # is removed whole.
@@ -33,10 +34,27 @@ _LONGEST_UNIT = 12  # characters of a repeated phrase; loops over noise had unit
 
 @dataclass(frozen=True)
 class Heard:
-    """A segment as the model gave it. `voice_s`: seconds of it in which the voice detector heard somebody."""
+    """A segment as the model gave it. `voice_s`: seconds of it in which the voice detector heard somebody.
+
+    The others are the engine's: asr.engines.engine.SpokenSegment says what they are.
+    """
 
     segment: Segment
     voice_s: float
+    no_speech_probability: float = 0.0
+    mean_log_probability: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rules:
+    """From where on a segment counts as invented; the settings of the same names say more."""
+
+    prompt: str
+    voice_share: float
+    loop_repeats: int
+    no_speech_probability: float
+    mean_log_probability: float
+    compression_ratio: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +65,7 @@ class Sifted:
     removed: tuple[RemovedSegment, ...]
 
 
-def sift(heard: Sequence[Heard], *, prompt: str, voice_share: float, loop_repeats: int) -> Sifted:
+def sift(heard: Sequence[Heard], rules: Rules) -> Sifted:
     """Part speech from phantoms. Of a loop, inside a segment or of whole segments, the first turn is kept."""
     kept: list[Segment] = []
     removed: list[RemovedSegment] = []
@@ -56,18 +74,21 @@ def sift(heard: Sequence[Heard], *, prompt: str, voice_share: float, loop_repeat
         removed.append(RemovedSegment(start=segment.start, end=segment.end, text=text, reason=reason))
 
     for item in heard:
-        if reason := reason_to_remove(item, prompt=prompt, voice_share=voice_share):
+        if reason := reason_to_remove(item, rules):
             remove(item.segment, item.segment.text, reason)
             continue
-        text, loops = unloop(item.segment.text, loop_repeats)
+        text, loops = unloop(item.segment.text, rules.loop_repeats)
         for loop in loops:
             remove(item.segment, loop, "loop: the same words again and again")
+        if compression_ratio(text) > rules.compression_ratio:
+            remove(item.segment, text, "compression: words that come back in another order are a loop too")
+            continue
         kept.append(item.segment.model_copy(update={"text": text}))
     spoken: list[Segment] = []
     for _, run in groupby(kept, key=lambda segment: segment.text):
         first, *others = run
         spoken.append(first)
-        if len(others) + 1 >= loop_repeats:
+        if len(others) + 1 >= rules.loop_repeats:
             for other in others:
                 remove(other, other.text, "loop: the same segment again and again")
         else:
@@ -75,19 +96,30 @@ def sift(heard: Sequence[Heard], *, prompt: str, voice_share: float, loop_repeat
     return Sifted(tuple(spoken), tuple(sorted(removed, key=lambda segment: segment.start)))
 
 
-def reason_to_remove(item: Heard, *, prompt: str, voice_share: float) -> str | None:
+def reason_to_remove(item: Heard, rules: Rules) -> str | None:
     """Why this segment is no speech; None when it is."""
     plain = _MARKS.sub("", item.segment.text)
     if not plain:
         return "no words"
-    if item.voice_s < voice_share * (item.segment.end - item.segment.start):
+    if item.voice_s < rules.voice_share * (item.segment.end - item.segment.start):
         return "no voice: nobody speaks there"
+    if (
+        item.mean_log_probability < rules.mean_log_probability
+        and item.no_speech_probability > rules.no_speech_probability
+    ):
+        return "no speech: the model hears nobody and does not believe its words"
     if SUBTITLE_CREDITS.search(item.segment.text):
         return "credits: a subtitle maker's line"
-    echo = _MARKS.sub("", prompt)
+    echo = _MARKS.sub("", rules.prompt)
     if echo and SequenceMatcher(None, plain, echo, autojunk=False).ratio() >= ECHO_SIMILARITY:
         return "echo: the prompt came back"
     return None
+
+
+def compression_ratio(text: str) -> float:
+    """How far zlib shrinks the text's UTF-8: Whisper's measure of loops. News has 0.8 to 1.6, by its length."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data))
 
 
 def unloop(text: str, repeats: int) -> tuple[str, list[str]]:

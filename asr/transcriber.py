@@ -1,4 +1,4 @@
-"""faster-whisper over a whole recording: samples in, simplified and punctuated Chinese with times out.
+"""Whisper over a whole recording: samples in, simplified and punctuated Chinese with times out.
 
 The voice detector is a judge here, not a knife: cutting the sound where it hears no voice doubled the character error rate of
 Whisper base on news, but a segment in which nobody is heard was invented, and minutes without a voice need no model.
@@ -6,45 +6,38 @@ Whisper base on news, but a segment in which nobody is heard was invented, and m
 
 import hashlib
 import json
-import os
-import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from asr import audio
-from asr.phantoms import RULES_VERSION, Heard, Sifted, sift
-from yuqing.contracts import Segment, Transcript
-from yuqing.errors import YuqingError
+from asr.engines.engine import Decoding, Engine, SpokenSegment, load_engine
+from asr.phantoms import RULES_VERSION, Heard, Rules, sift
+from asr.writing import tidy
+from yuqing.contracts import Segment, Transcript, Word
 from yuqing.identity import derived_id
 from yuqing.settings import ASRSettings, Settings
-from yuqing.text.normalise import to_simplified
-from yuqing.weights import model_path
 
 # Seconds kept around a voice: a soft first or last syllable lies outside what the detector hears.
 _MARGIN_S = 1.0
 _TAIL_S = 0.1  # shorter ends of a recording hold no word
-_IDEOGRAPH = "\u3400-\u4dbf\u4e00-\u9fff"
-_FULL_WIDTH = str.maketrans(",;:!?", "，；：！？")
 
 Spans = list[tuple[float, float]]
 # Called with the seconds of audio done.
 OnProgress = Callable[[float], None]
 
 
-class SpeechModelError(YuqingError):
-    """The speech model cannot be loaded."""
-
-
 @dataclass(frozen=True)
 class Options:
     """All that decides what a transcript says; the same options and the same sound give the same text."""
 
+    engine: str
     model: str
     compute_type: str
     beam_size: int
+    batch_size: int
+    word_times: bool
     language: str | None
     prompt: str
     window_s: float
@@ -52,6 +45,9 @@ class Options:
     pause_s: float
     voice_share: float
     loop_repeats: int
+    no_speech_probability: float
+    mean_log_probability: float
+    compression_ratio: float
     rules_version: int = RULES_VERSION
 
     @classmethod
@@ -60,6 +56,11 @@ class Options:
         names = cls.__dataclass_fields__.keys() - {"model", "rules_version"}
         chosen = {name: getattr(settings, name) for name in names}
         return cls(model=Path(settings.model).name, **chosen)
+
+    @property
+    def rules(self) -> Rules:
+        """Those of them that say what was invented."""
+        return Rules(**{name: getattr(self, name) for name in Rules.__dataclass_fields__})
 
     @property
     def digest(self) -> str:
@@ -73,32 +74,14 @@ class Transcriber:
     def __init__(self, settings: Settings) -> None:
         self.options = Options.from_settings(settings.asr)
         self._settings = settings
-        self._model: Any = None
+        self._engine: Engine | None = None
         self._turn = threading.Lock()
 
-    def load(self) -> None:
+    def load(self) -> Engine:
         """Load the model unless it is there; its files are fetched first when they are absent. Raises SpeechModelError."""
-        if self._model is not None:
-            return
-        from faster_whisper import WhisperModel  # takes a second to import
-
-        settings = self._settings.asr
-        named = Path(settings.model).expanduser()
-        folder = named if named.is_dir() else model_path(settings.model, self._settings)
-        try:
-            self._model = WhisperModel(
-                str(folder),
-                device=settings.device,
-                compute_type=settings.compute_type,
-                cpu_threads=settings.threads or len(os.sched_getaffinity(0)),
-                local_files_only=True,
-            )
-        except (RuntimeError, ValueError, OSError) as error:
-            raise SpeechModelError(
-                f"the speech model in {folder} cannot be loaded: {error}",
-                cure=f"try `yuqing models verify {settings.model}`, and check YUQING_ASR__DEVICE and "
-                "YUQING_ASR__COMPUTE_TYPE",
-            ) from None
+        if self._engine is None:
+            self._engine = load_engine(self._settings)
+        return self._engine
 
     def transcribe(self, path: Path, on_progress: OnProgress = lambda _seconds: None) -> Transcript:
         """Write down what is said in an audio or video file.
@@ -117,9 +100,7 @@ class Transcriber:
                 duration = window.start_s + len(window.samples) / audio.SAMPLE_RATE
                 on_progress(duration)
         options = self.options
-        sifted: Sifted = sift(
-            tidy(heard), prompt=options.prompt, voice_share=options.voice_share, loop_repeats=options.loop_repeats
-        )
+        sifted = sift(tidy(heard), options.rules)
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return Transcript(
@@ -145,24 +126,38 @@ class Transcriber:
         clips = stretches(voices, length, options.pause_s)
         if not clips:
             return
-        self.load()
-        segments, info = self._model.transcribe(
-            window.samples,
+        decoding = Decoding(
             language=options.language,
             beam_size=options.beam_size,
-            # No fall-back to higher temperatures: that samples at random, and a retried job must say the same.
-            temperature=0.0,
-            initial_prompt=options.prompt or None,
-            clip_timestamps=[moment for clip in clips for moment in clip],
+            batch_size=options.batch_size,
+            prompt=options.prompt,
+            hot_words="",
+            word_times=options.word_times,
         )
-        for segment in segments:
-            start, end = min(segment.start, length), min(segment.end, length)
-            said = Segment(
-                start=round(window.start_s + start, 2),
-                end=round(window.start_s + end, 2),
-                text=" ".join(segment.text.split()),
+        for spoken in self.load().listen(window.samples, clips, decoding):
+            yield _heard(spoken, voices, window.start_s, length), spoken.language
+
+
+def _heard(spoken: SpokenSegment, voices: Spans, offset: float, length: float) -> Heard:
+    def second(moment: float) -> float:
+        return round(offset + min(max(moment, 0.0), length), 2)
+
+    said = Segment(
+        start=second(spoken.start_s),
+        end=second(spoken.end_s),
+        text=" ".join(spoken.text.split()),
+        words=tuple(
+            Word(
+                start=second(word.start_s),
+                end=second(word.end_s),
+                text=word.text.strip(),
+                probability=round(min(word.probability, 1.0), 3),
             )
-            yield Heard(said, overlap(voices, start, end)), info.language
+            for word in spoken.words
+        ),
+    )
+    voice_s = overlap(voices, min(spoken.start_s, length), min(spoken.end_s, length))
+    return Heard(said, voice_s, spoken.no_speech_probability, spoken.mean_log_probability)
 
 
 def stretches(voices: Sequence[tuple[float, float]], length: float, pause_s: float) -> Spans:
@@ -180,23 +175,3 @@ def stretches(voices: Sequence[tuple[float, float]], length: float, pause_s: flo
 def overlap(voices: Sequence[tuple[float, float]], start: float, end: float) -> float:
     """Seconds of [start, end) in which there is a voice."""
     return sum(max(0.0, min(end, stop) - max(start, begin)) for begin, stop in voices)
-
-
-def tidy(heard: Sequence[Heard]) -> list[Heard]:
-    """Simplified characters and full-width punctuation; the script is judged over the whole transcript."""
-    if not heard:
-        return []
-    lines = to_simplified("\n".join(item.segment.text for item in heard)).split("\n")
-    return [
-        Heard(item.segment.model_copy(update={"text": punctuate(line)}), item.voice_s)
-        for item, line in zip(heard, lines, strict=True)
-    ]
-
-
-def punctuate(text: str) -> str:
-    """Whisper's half-width marks after an ideograph become full-width ones; a blank between ideographs, its sign for a
-    pause, becomes a comma."""
-    text = re.sub(rf"(?<=[{_IDEOGRAPH}]) +(?=[{_IDEOGRAPH}])", "，", text)
-    text = re.sub(rf"(?<=[{_IDEOGRAPH}])[,;:!?]", lambda mark: mark[0].translate(_FULL_WIDTH), text)
-    text = re.sub(rf"(?<=[{_IDEOGRAPH}])\.(?!\w)", "。", text)
-    return re.sub(r"(?<=[，；：！？。]) +", "", text)

@@ -46,12 +46,25 @@ class ImageReference(Record):
     alt: str = ""
 
 
-class Segment(Record):
-    """A stretch of speech: seconds from the recording's start, and the words said."""
+class Word(Record):
+    """A word as it was heard (of Chinese: one or a few characters): its seconds, and the model's probability of it."""
 
     start: float = Field(ge=0)
     end: float = Field(ge=0)
     text: str
+    probability: float = Field(ge=0, le=1)
+
+
+class Segment(Record):
+    """A stretch of speech: seconds from the recording's start, and what was said.
+
+    `words` keep what was heard where `text` was corrected; a document under raw/ goes without them.
+    """
+
+    start: float = Field(ge=0)
+    end: float = Field(ge=0)
+    text: str
+    words: tuple[Word, ...] = ()
 
 
 class RawDocument(Record):

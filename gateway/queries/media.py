@@ -1,6 +1,8 @@
 """Recordings and what was said in them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +18,10 @@ class SpokenLine:
     start: float
     end: float
     text: str
+
+
+def _lines(segments: Iterable[dict[str, Any]]) -> tuple[SpokenLine, ...]:
+    return tuple(SpokenLine(line["start"], line["end"], line["text"]) for line in segments)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,6 @@ async def recordings_of(connection: AsyncConnection, doc_id: str) -> tuple[Recor
         .distinct(Media.sha256)
     )
     return tuple(
-        Recording(sha256, kind, size, url, duration_s, model, tuple(SpokenLine(**line) for line in segments or ()))
+        Recording(sha256, kind, size, url, duration_s, model, _lines(segments or ()))
         for sha256, kind, size, url, duration_s, model, segments in await connection.execute(statement)
     )

@@ -1,13 +1,22 @@
 """Each phantom is removed with its reason, and speech is left alone."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.phantoms import Heard, reason_to_remove, sift, unloop
+from asr.phantoms import Heard, Rules, reason_to_remove, sift, unloop
 from yuqing.contracts import Segment
 
-PROMPT = "以下是普通话的句子。"
+RULES = Rules(
+    prompt="以下是普通话的句子。",
+    voice_share=0.1,
+    loop_repeats=5,
+    no_speech_probability=0.6,
+    mean_log_probability=-1.0,
+    compression_ratio=2.4,
+)
 
 
 def heard(text: str, start: float = 0, end: float = 4, voice_s: float = 3) -> Heard:
@@ -15,7 +24,7 @@ def heard(text: str, start: float = 0, end: float = 4, voice_s: float = 3) -> He
 
 
 def reason(item: Heard) -> str | None:
-    return reason_to_remove(item, prompt=PROMPT, voice_share=0.1)
+    return reason_to_remove(item, RULES)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +74,25 @@ def test_segments_without_a_voice_are_removed() -> None:
     assert reason(heard("。。。。")) == "no words"
 
 
-def test_loops_inside_a_segment_are_cut_to_one_turn() -> None:
-    found = sift(
-        [heard("延误造成的损失，将按照规定及及及及及及及及。")], prompt=PROMPT, voice_share=0.1, loop_repeats=5
+def test_what_the_model_itself_doubts_is_removed() -> None:
+    doubted = replace(heard("我们下期再见"), no_speech_probability=0.9, mean_log_probability=-1.4)
+    assert (reason(doubted) or "").startswith("no speech")
+    assert reason(replace(doubted, no_speech_probability=0.2)) is None
+    assert reason(replace(doubted, mean_log_probability=-0.4)) is None
+
+
+def test_what_comes_back_in_another_order_is_removed() -> None:
+    shuffled = (
+        "谢谢大家的收看谢谢大家谢谢观看" * 2
+        + "谢谢大家谢谢观看谢谢大家的收看谢谢大家谢谢大家的收看谢谢观看谢谢大家谢谢观看" * 2
     )
+    found = sift([heard(shuffled), heard("公司公布了前三季度的财务报告，净利润同比增长百分之二十。")], RULES)
+    assert [segment.text[:2] for segment in found.kept] == ["公司"]
+    assert found.removed[0].reason.startswith("compression")
+
+
+def test_loops_inside_a_segment_are_cut_to_one_turn() -> None:
+    found = sift([heard("延误造成的损失，将按照规定及及及及及及及及。")], RULES)
     assert [segment.text for segment in found.kept] == ["延误造成的损失，将按照规定及。"]
     assert [(segment.text, segment.reason.split(":")[0]) for segment in found.removed] == [("及" * 7, "loop")]
 
@@ -91,17 +115,17 @@ def test_unloop(text: str, expected: str) -> None:
 def test_repeated_segments_are_cut_to_the_first() -> None:
     items = [heard("再来一会儿", start, start + 1, 1) for start in range(6)]
     items = [heard("公司今天开会。", 0, 1, 1), *items, heard("会议结束。", 9, 10, 1)]
-    found = sift(items, prompt=PROMPT, voice_share=0.1, loop_repeats=5)
+    found = sift(items, RULES)
     assert [segment.text for segment in found.kept] == ["公司今天开会。", "再来一会儿", "会议结束。"]
     assert [segment.start for segment in found.removed] == [1, 2, 3, 4, 5]
-    few = sift(items[:4], prompt=PROMPT, voice_share=0.1, loop_repeats=5)
+    few = sift(items[:4], RULES)
     assert len(few.kept) == 4
 
 
 @given(st.lists(st.text(alphabet="今天公司说好坏，。及", min_size=1, max_size=30), max_size=8), st.integers(3, 6))
 def test_nothing_is_lost_and_order_is_kept(texts: list[str], repeats: int) -> None:
     items = [heard(text, index, index + 1, 1) for index, text in enumerate(texts)]
-    found = sift(items, prompt=PROMPT, voice_share=0.1, loop_repeats=repeats)
+    found = sift(items, replace(RULES, loop_repeats=repeats))
     assert {segment.start for segment in found.kept} | {segment.start for segment in found.removed} == set(
         range(len(texts))
     )
