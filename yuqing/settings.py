@@ -249,7 +249,7 @@ class CleaningSettings(Section):
 
 
 class ASRSettings(Section):
-    """Speech recognition. The defaults were measured with the base weights on Mandarin news (docs/speech.md)."""
+    """Speech recognition. The defaults were measured with the base weights on Mandarin news (docs/asr.md)."""
 
     engine: Literal["faster-whisper", "openai-whisper"] = Field(
         "faster-whisper", description="openai-whisper is the reference to compare with: slower, twice the memory"

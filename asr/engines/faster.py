@@ -92,14 +92,15 @@ class FasterWhisper:
 
     def encode(self, samples: Samples) -> NDArray[np.float32]:
         """See Engine."""
-        from ctranslate2 import Device, StorageView
+        from ctranslate2 import Device
         from faster_whisper.audio import pad_or_trim
 
         features = pad_or_trim(self.model.feature_extractor(samples[: int(_WINDOW_S * SAMPLE_RATE)]))
-        encoded: StorageView = self.model.encode(features)
-        if encoded.device != Device.cpu.name:
+        encoded = self.model.encode(features)
+        if encoded.device != "cpu":
             encoded = encoded.to_device(Device.cpu)
-        return np.array(encoded, dtype=np.float32)[0]
+        vectors: NDArray[np.float32] = np.array(encoded, dtype=np.float32)[0]
+        return vectors
 
 
 def pieces(samples: Samples, clips: Spans) -> list[tuple[float, float]]:
