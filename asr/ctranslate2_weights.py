@@ -51,7 +51,7 @@ def _variables(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
 
     def take(form: str) -> int:
         nonlocal place
-        (value,) = struct.unpack_from("<" + form, data, place)
+        (value,) = struct.unpack_from("<" + form, data.data, place)
         place += struct.calcsize(form)
         return int(value)
 

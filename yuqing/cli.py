@@ -42,6 +42,7 @@ _COMMANDS = {
     "extract": _Lazy("cleaning.cli", "trafilatura", "Main text and metadata of pages (JSON lines)."),
     "dedup": _Lazy("cleaning.cli", "trafilatura", "Reprint groups of texts (JSON lines)."),
     "transcribe": _Lazy("asr.cli", "faster_whisper", "Transcribe the recordings that wait, or files."),
+    "asr": _Lazy("asr.learning_cli", "rapidfuzz", "Speech recognition: evaluate, train.", is_group=True),
     "analyze": _Lazy("llm.cli", "httpx", "Analyse the documents that wait, or texts (JSON lines)."),
     "sentiment": _Lazy("llm.cli", "httpx", "Sentiment of texts (JSON lines)."),
     "llm": _Lazy("llm.cli", "httpx", "The language model: serve, merge, train.", is_group=True),
