@@ -30,8 +30,8 @@ def read_whisper_weights(folder: Path) -> dict[str, NDArray[Any]]:
 
     Floats keep their width (bfloat16 becomes float32) and are views of the mapped file; int8 weights are made float32 by their
     scales, which is as near to the original as they get. In self-attention linear_0 is q, k and v, one below the other; in the
-    decoder's `attention` (to the sound) linear_0 is q and linear_1 is k and v. `decoder/projection/weight` is left out
-    where it is the embeddings. Raises WeightsError.
+    decoder's `attention` (to the sound) linear_0 is q and linear_1 is k and v. Variables of the same values share one array.
+    Raises WeightsError.
     """
     path = folder / "model.bin"
     try:
@@ -72,6 +72,10 @@ def _variables(data: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         values = data[place : place + size].view(_TYPES[kind]).reshape(shape)
         place += size
         found[name] = (values.astype(np.uint32) << 16).view(np.float32) if kind == _BFLOAT16 else values
+    # Variables with the same values are written once: the projection is the embeddings, zero biases are one.
+    for _ in range(take("I")):
+        alias, name = text(), text()
+        found[alias] = found[name]
     return found
 
 

@@ -18,6 +18,7 @@ def test_the_base_model_is_read_whole(tmp_path: Path) -> None:
     assert weights["encoder/conv1/weight"].shape == (512, 80, 3)
     assert weights["decoder/layer_5/self_attention/linear_0/weight"].shape == (1536, 512)
     assert int(weights["encoder/num_heads"]) == 8
+    assert np.array_equal(weights.pop("decoder/projection/weight"), weights["decoder/embeddings/weight"])
     floats = [values for values in weights.values() if values.ndim]
     # Whisper base has 72,593,920 parameters; CTranslate2 adds biases of zeros for k to its 18 attentions.
     assert sum(values.size for values in floats) == 72_593_920 + 18 * 512
