@@ -22,7 +22,7 @@ from crawler.middlewares.seen_urls import AlreadySeen
 from crawler.process import crawl
 from crawler.scratch_store import ScratchStore
 from crawler.site_crawler import ARTICLE, FetchedPage, SiteCrawler
-from crawler.spiders.article import NoArticle, content_type, read_text
+from crawler.spiders.article import NoArticle, content_type, declared_canonical, not_text, read_text
 from crawler.spiders.base import SiteSpider
 from yuqing.errors import YuqingError
 from yuqing.settings import Settings
@@ -76,6 +76,8 @@ class Canary:
     visits: list[Visit] = field(default_factory=list)
     articles: list[ArticleVisit] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
+    canonicals: dict[str, str | None] = field(default_factory=dict)
+    """What each article page that came declares as its canonical address, by its own."""
 
 
 def send(site: Site, settings: Settings, *, pages: int, name: str | None) -> Canary:
@@ -187,6 +189,9 @@ class CanarySpider(SiteSpider):
     def parse_article(self, response: Response, entry: Entry) -> Iterator[FetchedPage]:
         """Note what the page has; its recordings are counted and not fetched."""
         assert response.request is not None
+        if not not_text(response):
+            text = read_text(response, self.site)[0]
+            self.canary.canonicals[response.url] = declared_canonical(text, response.url)
         for page in super().parse_article(response, entry):
             article = self._article(response.request, response.status)
             article.record, article.problem = page.record, page.refused

@@ -21,9 +21,12 @@ from yuqing.site_files import load_sites
 from yuqing.sites import Site
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crawler.report import CrawlReport
 
 app = typer.Typer()
+_TABLE_WIDTH = 110
 
 
 class UnknownSite(YuqingError):
@@ -112,8 +115,16 @@ def totals(reports: Sequence[CrawlReport]) -> dict[str, Any]:
     }
 
 
-def _print_table(reports: Sequence[CrawlReport]) -> None:
+def wide_console() -> Console:
+    """Where tables are printed: a narrow terminal, or none, wraps whole lines, which is easier to read than cut columns."""
     from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, _TABLE_WIDTH)
+    return console
+
+
+def _print_table(reports: Sequence[CrawlReport]) -> None:
     from rich.table import Table
 
     table = Table(title="crawled", box=None)
@@ -133,7 +144,7 @@ def _print_table(reports: Sequence[CrawlReport]) -> None:
             f"{report.seconds or 0:.0f}",
         )
         table.add_row(report.site, *map(str, counts))
-    console = Console()
+    console = wide_console()
     console.print(table)
     for report in reports:
         for flag in report.flags:

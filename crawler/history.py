@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
+from crawler.blocked import EMPTY
 from crawler.report import REPORTS, CrawlReport
 from crawler.site_crawler import SiteCrawler
 from crawler.user_agents import identity, user_agents
@@ -18,12 +19,14 @@ from yuqing.telemetry import get_logger
 _UNREADABLE = 3  # broken reports that are stepped over to find one that can be read
 # Pages that were other names of known ones, for one new article: a site with a second address for each has 1.
 _MANY_DUPLICATES, _FEW_DUPLICATES = 4, 10
+_FEW_EMPTY = 10
 log = get_logger(__name__)
 
 
 def conclude(crawler: SiteCrawler) -> None:
     """Finish a run's report and store it. It blocks: call it in a thread. Raises ObjectStoreError."""
     report = crawler.report
+    report.yielded = crawler.announced.of(crawler.site)
     report.complete = report.reason == "finished" and crawler.max_pages is None
     judge(report, recent_yields(crawler.store, report.site, report.started, crawler.options), crawler.options)
     flag_refusals(report)
@@ -41,8 +44,10 @@ def conclude(crawler: SiteCrawler) -> None:
 def judge(report: CrawlReport, earlier: Sequence[dict[str, Any]], options: CrawlerSettings) -> None:
     """Flag a yield below the site's own median, and hand the runs that count on to the next report.
 
-    `earlier` are the runs that count, oldest first: {"at": RFC 3339, "found": links}. The yield is `found`, the announced
-    links, not the new ones: a list shows as many at night as at noon. The median does not follow single bad runs (its
+    `earlier` are the runs that count, oldest first: {"at": RFC 3339} and what was in `yielded`. The yield is the announced
+    links, not the new ones: a list shows as many at night as at noon. Runs of the same kinds of sources are compared, so that
+    neither sitemaps nor names of which each run draws others count. The search, which follows the watchlist, is flagged when
+    it finds nothing for any name. The median does not follow single bad runs (its
     breakdown point is one half). A share of it is the bound, not a multiple of the spread, because the spread of a list
     of constant length is 0. One half (crawler.yield_share) is what a site with two equal lists keeps when one of them breaks;
     it is a working value, not a measured one. A flagged run does not count, or else a site that stays broken would pass
@@ -50,18 +55,29 @@ def judge(report: CrawlReport, earlier: Sequence[dict[str, Any]], options: Crawl
     """
     low = False
     if report.complete:
-        usual = median(run["found"] for run in earlier) if len(earlier) >= options.yield_runs_least else 0
-        low = report.found < options.yield_share * usual
-        if low:
+        kinds, found = report.yielded["kinds"], report.yielded["found"]
+        alike = [run["found"] for run in earlier if run.get("kinds") == kinds]
+        usual = median(alike) if len(alike) >= options.yield_runs_least else 0
+        if found < options.yield_share * usual:
+            low = True
             report.flag(
                 "low_yield",
-                f"{report.found} links to articles were found, {usual:g} are usual here (the median of {len(earlier)} runs): "
+                f"{found} links to articles were found, {usual:g} are usual here (the median of {len(alike)} runs): "
                 f"look at the site's lists and patterns",
             )
+        searches = [run["search"] for run in earlier if "search" in run]
+        usual = median(searches) if len(searches) >= options.yield_runs_least else 0
+        if usual and report.yielded.get("search") == 0:
+            low = True
+            report.flag(
+                "low_yield",
+                f"the site's search found no article for any name, {usual:g} a name are usual here: look at `search`",
+            )
         brought = report.collected + report.duplicates + report.gone + report.quarantined + report.forbidden_by_robots
-        if report.found_new > 0 and not brought:
-            report.flag("no_article", f"none of {report.found_new} new articles could be fetched: see the errors")
-    counted = [] if low or not report.complete else [{"at": report.started.isoformat(), "found": report.found}]
+        asked = report.found_new - report.resting
+        if asked > 0 and not brought:
+            report.flag("no_article", f"none of {asked} new articles could be fetched: see the errors")
+    counted = [] if low or not report.complete else [{"at": report.started.isoformat(), **report.yielded}]
     report.yields = [*earlier, *counted][-options.yield_runs :]
 
 
@@ -73,8 +89,9 @@ def flag_refusals(report: CrawlReport) -> None:
     for trap in report.traps:
         what = f"addresses like {trap['pattern']}" if trap["pattern"] else "requests"
         report.flag("trap", f"{trap['count']} {what} were left out (limit: {trap['limit']}), such as {trap['example']}")
-    refused = sum(report.blocked.values())
-    if refused > report.collected + report.duplicates:
+    # A few empty pages are a site's own affair; many are how it refuses.
+    refused, empty = report.blocked.total(), report.blocked[EMPTY]
+    if refused > max(report.collected + report.duplicates, _FEW_EMPTY if refused == empty else 0):
         reasons = ", ".join(f"{reason} ({count})" for reason, count in report.blocked.most_common(3))
         report.flag("blocked", f"{refused} pages were refused, {report.collected} came: {reasons}")
 
@@ -85,7 +102,7 @@ def flag_duplicates(report: CrawlReport) -> None:
         report.flag(
             "duplicates",
             f"{report.duplicates} pages said that they are known ones (by rel=canonical or a redirect), {report.collected} are"
-            f" new: if they are not the same, the site's canonical addresses are wrong; if they are, `rewrite` can spare them",
+            f" new: if they are not the same, set `canonical_links: false`; if they are, `rewrite` can spare them",
         )
 
 

@@ -39,9 +39,11 @@ class CrawlReport:
     """Counts of one site's crawl.
 
     `found` are distinct article links that lists, feeds, sitemaps and searches announced, `found_new` those that no
-    earlier run had settled; `collected` are pages in hand, `new_articles` and `new_via_browser` those on S3. A run is
-    `complete` when it was neither stopped nor limited by --max-pages. `flags` ({kind, message}) say what an operator should
-    look at, `yields` ({at, found}) are the earlier complete runs that the next run is compared with.
+    earlier run had settled, `resting` those of the latter that failed and are not due yet; `collected` are pages in hand,
+    `new_articles` and `new_via_browser` those on S3. A run is `complete` when it was neither stopped nor limited by
+    --max-pages. `flags` ({kind, message}) say what an operator should look at, `yielded` is what runs are compared by
+    (crawler/yields.py), `yields` that of the earlier complete runs ({at, ...}) for the next run to be compared with,
+    `crawl_delays` the seconds that hosts' robots.txt ask for.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class CrawlReport:
     new_via_browser: int = 0
     collected: int = 0
     seen_skipped: int = 0
+    resting: int = 0
     revisited: int = 0
     duplicates: int = 0
     gone: int = 0
@@ -77,7 +80,9 @@ class CrawlReport:
     traps: list[dict[str, Any]] = field(default_factory=list)
     given_up_count: int = 0
     given_up: list[dict[str, str]] = field(default_factory=list)
+    crawl_delays: dict[str, float] = field(default_factory=dict)
     proxies: list[dict[str, Any]] = field(default_factory=list)
+    yielded: dict[str, Any] = field(default_factory=dict)
     yields: list[dict[str, Any]] = field(default_factory=list)
 
     def error(self, url: str, reason: str) -> None:

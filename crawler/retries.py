@@ -28,17 +28,20 @@ log = get_logger(__name__)
 # Entries of one site, about 60 bytes each once packed. A site that fails more often is down or a trap: of what is too
 # much, the oldest is left to the lists that may still show it.
 _MOST = 20_000
-# What is refused rests from its second refusal in a row on: twice as long each time, up to a day. Working values: a captcha
-# often goes away within minutes, and a login never; thirty days then cost some 35 requests, not one a run.
-_REST = timedelta(hours=1)
+# What was tried without success rests from the second time on: twice as long each time, up to a day. Working values. A
+# failure while the host answers otherwise is often one of minutes, and news does not wait; twenty tries then last nearly twelve
+# days instead of the three hours of twenty runs. A captcha goes away within an hour, or, as a login, never; thirty days then
+# cost some 35 requests.
+_FAILED_REST = timedelta(minutes=10)
+_REFUSED_REST = timedelta(hours=1)
 _LONGEST_REST = timedelta(days=1)
 
 
 class Try(Enum):
     """What a run's try says of an address.
 
-    FAILED: an attempt. IN_VAIN: the site did not show it, or we could not keep it: only its age counts, and it rests.
-    NOT_MADE: it was not asked for.
+    FAILED: an attempt. IN_VAIN: the site did not show it, or we could not keep it: only its age counts. After several
+    of either it rests. NOT_MADE: it was not asked for.
     """
 
     FAILED = auto()
@@ -149,6 +152,11 @@ class Retries:
     def due(self) -> list[Failure]:
         """Pages to ask for again, those that failed least often first."""
         return self._due("page")
+
+    def rests(self, address: int) -> bool:
+        """Whether the page of this hash has failed before and is not to be asked for yet, whoever announces it."""
+        failure = self._entries.get(("page", address, ""))
+        return failure is not None and failure.rests_until is not None and failure.rests_until > now()
 
     def due_recordings(self) -> list[list[Failure]]:
         """Recordings to ask for again, by the pages that name them."""
@@ -275,7 +283,9 @@ class Retries:
             self._not_made_now.add(key)
         elif key not in self._in_vain_now:  # once a run
             self._in_vain_now.add(key)
-            failure = replace(failure, refusals=failure.refusals + 1, rests_until=_rest(failure.refusals))
+            failure = replace(
+                failure, refusals=failure.refusals + 1, rests_until=_rest(_REFUSED_REST, failure.refusals)
+            )
         self._entries[key] = failure
         self.changed = True
 
@@ -283,13 +293,14 @@ class Retries:
         """The entry with this run's attempt, which counts only when the host was there."""
         failure = self._entries[key]
         if key in self._failed_now and _host(failure.url) in self._hosts:
-            return replace(failure, attempts=failure.attempts + 1)
+            rests_until = _rest(_FAILED_REST, failure.attempts)
+            return replace(failure, attempts=failure.attempts + 1, rests_until=rests_until)
         return failure
 
 
-def _rest(earlier: int) -> datetime | None:
-    """Until when an address rests that was refused so often before, in a row, and now again."""
-    return now() + min(_REST * 2.0 ** min(earlier - 1, 10), _LONGEST_REST) if earlier else None
+def _rest(shortest: timedelta, earlier: int) -> datetime | None:
+    """Until when an address rests that was tried in vain so often before, and now again."""
+    return now() + min(shortest * 2.0 ** min(earlier - 1, 20), _LONGEST_REST) if earlier else None
 
 
 def _host(url: str) -> str:

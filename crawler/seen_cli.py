@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from crawler.canonical import site_address, url_hash
-from crawler.cli import UnknownSite, choose, known_sites
+from crawler.cli import UnknownSite, choose, known_sites, wide_console
 from yuqing import telemetry
 from yuqing.cli import report
 from yuqing.errors import YuqingError
@@ -186,7 +186,6 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, box=None)
@@ -194,4 +193,4 @@ def _print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(column.replace("_", " "), justify="left" if column == "site" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    wide_console().print(table)

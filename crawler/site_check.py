@@ -12,6 +12,7 @@ from parsel import Selector
 
 from crawler.canary import ArticleVisit, Canary, Visit, rules
 from crawler.canonical import site_address
+from crawler.canonical_check import canonical_findings
 from crawler.feeds import BrokenFeed, Entry, parse_feed, parse_sitemap
 from crawler.middlewares.robots import FORBIDDEN
 from crawler.shapes import frequent_shapes
@@ -37,6 +38,7 @@ def judge(site: Site, canary: Canary) -> SiteReport:
         *_sources(site, canary),
         *_patterns(site, canary),
         *_pages(articles, canary),
+        *canonical_findings(site, canary.canonicals),
         *_fields(site, canary.articles),
         *_browser(site, canary),
     ]
@@ -162,7 +164,7 @@ def _no_links(site: Site, rule: str, visit: Visit) -> tuple[str, str]:
             return "the items have no address", "correct `json.url`"
         except BrokenList as problem:
             return str(problem), "look at the answer and correct `json`"
-    page = Selector(visit.text)
+    page = Selector(visit.text, type="html")
     everywhere = linked_addresses([page], base_address(page, visit.url))
     if not everywhere:
         return "the page has no links", "it may need JavaScript: add a `browser` rule for it"

@@ -14,6 +14,7 @@ from scrapy.crawler import Crawler
 from crawler.circuits import Circuits
 from crawler.egress import Egress
 from crawler.proxies import ProxyPool
+from crawler.yields import Announced
 
 if TYPE_CHECKING:
     from crawler.batches import BatchWriter
@@ -89,6 +90,7 @@ class SiteCrawler(Crawler):
         self.proxies = ProxyPool(site.proxies, settings, random.Random())  # noqa: S311
         self.max_pages = max_pages
         self.circuits = Circuits(settings, report)
+        self.announced = Announced()
         self._closing: asyncio.Task[None] | None = None
 
     @property

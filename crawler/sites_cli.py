@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from crawler.cli import UnknownSite, sites_folders
+from crawler.cli import UnknownSite, sites_folders, wide_console
 from yuqing import telemetry, watchlist
 from yuqing.errors import NotConfigured
 from yuqing.objects import ObjectStore, ObjectStoreError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Sites: list, check their rules, draft new ones.", no_args_is_help=True)
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
-_TABLE_WIDTH = 110
 
 
 @app.command("list")
@@ -35,7 +34,6 @@ def list_command(
     if as_json:
         typer.echo(json.dumps([_row(site) for site in sites], ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None)
@@ -46,9 +44,7 @@ def list_command(
         sources = ", ".join(f"{count} {kind}" for kind, count in row["sources"].items())
         verified = row["verified"] or "never"
         table.add_row(site.name, site.title, site.media_type, f"{site.weight:g}", sources, row["schedule"], verified)
-    console = Console()
-    console.width = max(console.width, _TABLE_WIDTH)  # a narrow terminal wraps whole lines, which is easier to read
-    console.print(table)
+    wide_console().print(table)
 
 
 def _row(site: Site) -> dict[str, Any]:

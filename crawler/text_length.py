@@ -9,6 +9,6 @@ _SILENT = "//script | //style | //noscript | //template | //a | //select | //opt
 
 def text_length(html: str) -> int:
     """Characters of a page's text outside links, scripts and forms: a rough measure of its main text."""
-    page = Selector(html)
+    page = Selector(html, type="html")
     page.xpath(_SILENT).drop()
     return sum(len("".join(text.split())) for text in page.xpath("//body//text()").getall())

@@ -113,6 +113,12 @@ class CrawlerSettings(Section):
     backoff_base_s: float = Field(2, ge=0, description="a further try comes after up to this, twice this, ... seconds,")
     backoff_max_s: float = Field(60, ge=0, description="but no more than this")
     retry_after_max_s: float = Field(60, ge=0, description="a host that asks for a pause gets one up to this")
+    crawl_delay_max_s: float = Field(
+        # Bing, too, takes Crawl-delay for 1 to 30 seconds.
+        30,
+        ge=0,
+        description="a Crawl-delay of robots.txt raises a site's delay up to this; 0: never",
+    )
     circuit_failures: int = Field(
         8, ge=1, description="pages that fail one after the other until their host is left alone"
     )

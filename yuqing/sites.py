@@ -212,6 +212,8 @@ class Site(_Rules):
     exclude: tuple[AddressPattern, ...] = ()
     keep_parameters: tuple[str, ...] = ()
     """Query parameters that identify a page here although they are on the list of tracking parameters."""
+    canonical_links: bool = True
+    """Whether a page is the one that its rel=canonical names; false where templates name the same one on all."""
     rewrite: tuple[Rewrite, ...] = ()
     """Mobile to desktop addresses, http to https, old hosts."""
     browser: tuple[BrowserRule, ...] = ()

@@ -43,7 +43,7 @@ class Page:
     @cached_property
     def tree(self) -> Selector:
         """The parsed page."""
-        return Selector(self.text)
+        return Selector(self.text, type="html")
 
     @cached_property
     def base(self) -> str:

@@ -185,7 +185,9 @@ class SurveySpider(SiteSpider):
                 cure="open it in a browser; correct the address",
             ) from problem
         if response.status >= 400:
-            raise DraftError(f"{url} answers HTTP {response.status}", cure="open it in a browser; correct the address")
+            trouble = response.status == 429 or response.status >= 500
+            cure = "try again later" if trouble else "open it in a browser; correct the address"
+            raise DraftError(f"{url} answers HTTP {response.status}", cure=cure)
         if refused := not_text(response):
             raise DraftError(
                 f"{url} is no page: {refused}", cure="give the address of the site's front page or of a list"

@@ -68,7 +68,7 @@ def find_media(html: str, base_url: str, announced: Sequence[str] = ()) -> list[
     """
     found: list[str] = [url for link in announced if (url := join(base_url, link))]
     if any(hint.search(html) for hint in _HINTS) or any(word in html for word in _WORDS):
-        page = Selector(html)
+        page = Selector(html, type="html")
         links = [*_tags(page), *_shared(page), *_structured(page)]
         found += [url for link in links if link.strip() and (url := join(base_url, link))]
         if not found:

@@ -27,7 +27,7 @@ def address(crawler: SiteCrawler, url: str) -> int:
 
 class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
     """Drops requests before they are scheduled: anything twice in one run, and articles that are settled, unless
-    the site's revisit policy asks for them again.
+    the site's revisit policy asks for them again, or that failed and are to rest.
 
     Lists, feeds and sitemaps are fetched in every run. `max_pages` is kept here too, by counting article requests.
     """
@@ -44,13 +44,19 @@ class SeenUrlsSpiderMiddleware(BaseSpiderMiddleware):
         except ValueError as problem:  # raised further, it would end the reading of the page that names this one
             self.site_crawler.report.error(request.url, str(problem))
             return None
+        article = request.meta.get("role") == ARTICLE
+        if article and response is not None:
+            self.site_crawler.announced.add(request.meta["found_by"], hash_)
         if not self.site_crawler.seen.claim(hash_):
             return None
-        if request.meta.get("role") == ARTICLE:
+        if article:
             # What earlier runs could not get comes without a response: nobody has announced it in this run.
             self.site_crawler.report.found += response is not None
             if not self.site_crawler.seen.wants(hash_):
                 self.site_crawler.report.seen_skipped += response is not None  # or it would count against found_new
+                return None
+            if self.site_crawler.retries.rests(hash_):
+                self.site_crawler.report.resting += 1
                 return None
             limit = self.site_crawler.max_pages
             if limit is not None and self._articles >= limit:

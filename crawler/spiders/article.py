@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from parsel import Selector
@@ -17,6 +18,7 @@ from crawler.media.find import find_media
 from crawler.middlewares.seen_urls import address
 from crawler.site_crawler import FetchedPage
 from crawler.spiders.hints import hints
+from crawler.spiders.listing import base_address
 from yuqing.contracts import now
 from yuqing.sites import Site
 
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 _CANONICAL_HINT = re.compile(r"""<link\b[^>]{0,500}\brel\s*=\s*["']?canonical""", re.IGNORECASE)
 _REFUSED_BYTES = 65_536  # kept of a body that is no text: enough to see what it is
 _TEXTUAL = re.compile(r"html|xml|json|javascript")
+
+
+class Doubt(Enum):
+    """Why a rel=canonical is not believed: it would lose pages, or lead to what the crawler would not keep."""
+
+    DROPS_IDENTITY = "it leaves out what may be the page's number"
+    OTHER_HOST = "it is on another host"
+    NO_ARTICLE = "it is no article by the site's patterns"
 
 
 class NoArticle(Exception):
@@ -49,7 +59,9 @@ def read_article(response: Response, entry: Entry, crawler: SiteCrawler, found_b
     text, encoding = ("", "") if refused else read_text(response, site)
     if not refused and not text.strip():
         raise NoArticle("an empty page")
-    canonical = _declared_canonical(text, response.url, site) or canonical
+    declared = declared_canonical(text, response.url) if site.canonical_links else None
+    if declared and isinstance(believed := believe(declared, response.url, site), str):
+        canonical = believed
     identity = url_hash(canonical)
     hashes.add(identity)
     if not seen.wants(identity):
@@ -104,19 +116,24 @@ def not_text(response: Response) -> str | None:
     return None
 
 
-def _declared_canonical(text: str, url: str, site: Site) -> str | None:
-    """rel=canonical, where it can be believed: an article of this site, on the same host, and not that of all articles."""
+def declared_canonical(text: str, url: str) -> str | None:
+    """The address that the page's rel=canonical names; None when it names none."""
     if not _CANONICAL_HINT.search(text):
         return None
-    declared = join(url, Selector(text).xpath("//link[@rel='canonical']/@href").get(""))
-    if not declared:
-        return None
+    page = Selector(text, type="html")  # without the type, a text that happens to be JSON is no page
+    link = page.xpath("//link[@rel='canonical']/@href").get("")
+    return join(base_address(page, url), link) if link else None
+
+
+def believe(declared: str, url: str, site: Site) -> str | Doubt:
+    """The canonical address that the page at `url` declares, in the site's form; or why it is not believed."""
     try:
         canonical = site_address(site, declared)
     except ValueError:
-        return None
+        return Doubt.NO_ARTICLE
     own = site_address(site, url)
     if drops_identity(own, canonical):
-        return None
-    same_host = canonical.split("/", 3)[2] == own.split("/", 3)[2]
-    return canonical if same_host and site.is_article(canonical) else None
+        return Doubt.DROPS_IDENTITY
+    if canonical.split("/", 3)[2] != own.split("/", 3)[2]:
+        return Doubt.OTHER_HOST
+    return canonical if site.is_article(canonical) else Doubt.NO_ARTICLE

@@ -61,7 +61,7 @@ class _Page:
             if self._json is None:
                 self._json = list(_json_values(self._text))
             return next((value for item in self._json if (value := expression.search(item)) is not None), None)
-        self._tree = self._tree or Selector(self._text)
+        self._tree = self._tree or Selector(self._text, type="html")
         nodes = self._tree.xpath(selector) if selector.startswith("/") else self._tree.css(selector)
         if not nodes:
             return ""
@@ -79,7 +79,7 @@ def _json_values(text: str) -> Iterator[Any]:
     if text.lstrip()[:1] in ("{", "["):
         yield from _parsed(text)
         return
-    for script in Selector(text).xpath("//script"):
+    for script in Selector(text, type="html").xpath("//script"):
         content = script.xpath("string()").get("")
         if "json" in script.attrib.get("type", ""):
             yield from _parsed(content)

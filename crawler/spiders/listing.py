@@ -87,5 +87,5 @@ def _string(expression: str | None, item: Any) -> str | None:
 def _plain(text: str | None) -> str | None:
     """Search results mark what was found with tags: 岚港<em>银行</em>."""
     if text and ("<" in text or "&" in text):
-        text = Selector(text).xpath("string()").get("")
+        text = Selector(text, type="html").xpath("string()").get("")
     return text.strip() or None if text else None

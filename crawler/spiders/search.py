@@ -36,6 +36,8 @@ class Searches(Source):
         self._names = names if len(names) <= most else random.sample(names, most)
 
     def start(self) -> Iterator[Request]:
+        if self.site.search:
+            self.spider.site_crawler.announced.names = len(self._names)
         for rule in self.site.search:
             for name in self._names:
                 for number in range(1, rule.pages + 1):
@@ -51,7 +53,7 @@ class Searches(Source):
         if rule.json_items:
             entries = json_entries(text, response.url, rule.json_items)
         else:
-            page = Selector(text)
+            page = Selector(text, type="html")
             entries = html_entries(page, base_address(page, response.url), rule.links)
         yield from self.articles(entries, response)
 

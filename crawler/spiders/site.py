@@ -35,7 +35,7 @@ class Lists(Source):
         if rule.json_items:
             yield from self.articles(json_entries(text, response.url, rule.json_items), response)
             return
-        page = Selector(text)
+        page = Selector(text, type="html")
         base = base_address(page, response.url)
         yield from self.articles(html_entries(page, base, rule.links), response)
         if rule.next and number < rule.pages:

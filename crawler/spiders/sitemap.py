@@ -58,6 +58,7 @@ class Sitemaps(Source):
                 yield self.request(absolute, self.parse, response)
             elif absolute:
                 self.report.cut("crawler.sitemaps", "", absolute)
+                self.spider.site_crawler.announced.sampled.add(self.name)
         recent = (entry for entry in sitemap.entries if self._recent(entry.modified or entry.published_at))
         for number, request in enumerate(self.articles(recent, response)):
             if number % _A_TURN == 0:

@@ -316,6 +316,28 @@ def test_robots_txt_of_every_kind(crawl: Crawl) -> None:
             server.close()
 
 
+def test_crawl_delay_of_robots_txt(crawl: Crawl, web: WebServer) -> None:
+    """It raises the delay of its host up to the setting; of files for others, and nonsense, nothing is taken."""
+    when: list[float] = []
+
+    def page() -> Answer:
+        when.append(time.monotonic())
+        return Answer("<p>text</p>")
+
+    rules = "User-agent: *\nCrawl-delay: nonsense\n\nUser-agent: yuqing\nDisallow: /a/0\nCrawl-delay: 3600\n"
+    paths = [f"/a/{number}" for number in range(5)]
+    web.answers |= dict.fromkeys(paths, page)
+    web.answers["/robots.txt"] = Answer(rules)
+    web.hub(paths)
+    crawl.define(web.site())
+    (report,) = crawl.run(crawl_delay_max_s="0.6")["sites"]
+    assert (report["new_articles"], report["forbidden_by_robots"]) == (4, 1)
+    assert report["crawl_delays"] == {"127.0.0.1": 3600}
+    assert min(later - earlier for earlier, later in itertools.pairwise(when)) > 0.4  # what a thread here may be late
+    web.answers["/robots.txt"] = Answer(rules.replace("yuqing", "other"))
+    assert crawl.run()["sites"][0]["crawl_delays"] == {}
+
+
 def test_a_list_of_very_many_links(crawl: Crawl, web: WebServer) -> None:
     """What is beyond the limits is left out and said, and everything else arrives."""
     links = "".join(f"<a href=/a/{number}>x</a>" for number in range(MAX_LINKS + 10_000))

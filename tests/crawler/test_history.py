@@ -6,20 +6,35 @@ from typing import Any
 
 import pytest
 
-from crawler.history import flag_duplicates, flag_old_browsers, judge, recent_yields
+from crawler.blocked import EMPTY
+from crawler.history import flag_duplicates, flag_old_browsers, flag_refusals, judge, recent_yields
 from crawler.report import REPORTS, CrawlReport
+from crawler.yields import Announced
 from tests.crawler.conftest import Crawl, WebServer
 from yuqing.identity import new_ulid
 from yuqing.objects import ObjectStore
 from yuqing.settings import CrawlerSettings
+from yuqing.sites import Search, Site
 
 OPTIONS = CrawlerSettings(yield_runs=10)
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
 
+SITE = Site(
+    name="local",
+    title="l",
+    start_urls=("https://a.cn/",),
+    sitemaps=("https://a.cn/map.xml",),
+    search=(Search(url="https://a.cn/?q={name}"),),
+    articles=("https://",),
+)
+
+
 def run(found: int, *, number: int = 0, complete: bool = True, **counts: int) -> CrawlReport:
     started = START + timedelta(minutes=10 * number)
-    return CrawlReport(new_ulid(), "local", started, complete=complete, found=found, **counts)  # type: ignore[arg-type]
+    report = CrawlReport(new_ulid(), "local", started, complete=complete, found=found, **counts)  # type: ignore[arg-type]
+    report.yielded = {"kinds": ["site"], "found": found}
+    return report
 
 
 def kinds(report: CrawlReport) -> list[str]:
@@ -46,12 +61,47 @@ def test_a_run_below_half_of_the_sites_median_is_flagged() -> None:
     assert series([0] * 8) == [[]] * 8, "nothing is usual here"
 
 
+def test_runs_are_compared_with_their_like() -> None:
+    """A sitemap or a search of which each run draws another part says nothing of the rest."""
+    earlier: list[dict[str, Any]] = []
+
+    def flags(lists: int, sitemap: int, search: int, *, names: int = 10, sampled: bool = False) -> list[str]:
+        nonlocal earlier
+        announced = Announced(names, {"sitemap"} if sampled else set())
+        for kind, count in (("search", search), ("site", lists), ("sitemap", sitemap)):
+            for number in range(count):
+                announced.add(kind, number)  # the same articles everywhere, by whichever source came first
+        report = run(0)
+        report.yielded = announced.of(SITE)
+        judge(report, earlier, OPTIONS)
+        earlier = report.yields
+        return [flag["message"] for flag in report.flags]
+
+    for search in (80, 100, 3, 70, 90, 60):
+        assert flags(20, 10, search) == []
+    assert "9 links" in flags(9, 5, 100)[0]
+    assert flags(20, 200, 20, sampled=True) == [], "the first of its kind"
+    for sitemap in (90, 1, 70, 1, 80, 1):
+        assert flags(20, sitemap, 20, sampled=True) == []
+    assert "9 links" in flags(9, 50, 20, sampled=True)[0]
+    assert flags(20, 0, 20) == []
+    assert flags(20, 0, 0, names=0) == [], "nobody is watched"
+    assert "the site's search found no article" in flags(20, 10, 0)[0]
+    assert [run["kinds"] for run in earlier] == [["site", "sitemap"]] * 1 + [["site"]] * 7 + [["site", "sitemap"]] * 2
+
+
+def test_reports_of_earlier_versions_are_not_compared() -> None:
+    report = run(1, seen_skipped=1)
+    judge(report, [{"at": START.isoformat(), "found": 20}] * 6, OPTIONS)
+    assert kinds(report) == []
+
+
 def test_a_site_that_stays_broken_stays_flagged() -> None:
     assert series([20] * 5 + [2] * 40)[5:] == [["low_yield"]] * 40
 
 
 def test_interrupted_runs_are_neither_judged_nor_counted() -> None:
-    earlier = [{"at": START.isoformat(), "found": 20}] * 6
+    earlier: list[dict[str, Any]] = [{"at": START.isoformat(), "found": 20, "kinds": ["site"]}] * 6
     report = run(1, complete=False)
     judge(report, earlier, OPTIONS)
     assert (kinds(report), report.yields) == ([], earlier)
@@ -78,6 +128,20 @@ def test_a_report_holds_nothing_that_a_database_or_a_terminal_refuses() -> None:
     json.dumps(report.as_json(), ensure_ascii=False).encode()
 
 
+def test_runs_in_which_more_pages_were_refused_than_came_are_flagged() -> None:
+    for collected, blocked, flags in (
+        (0, {"HTTP 403": 1}, ["blocked"]),
+        (1, {"HTTP 403": 1}, []),
+        (0, {EMPTY: 10}, []),
+        (0, {EMPTY: 11}, ["blocked"]),
+        (2, {EMPTY: 2, "HTTP 403": 1}, ["blocked"]),
+    ):
+        report = run(20, collected=collected)
+        report.blocked.update(blocked)
+        flag_refusals(report)
+        assert kinds(report) == flags
+
+
 def test_runs_of_nothing_but_known_pages_are_flagged() -> None:
     for collected, duplicates, flags in ((1, 19, ["duplicates"]), (20, 40, []), (0, 9, []), (0, 10, ["duplicates"])):
         report = run(20, collected=collected, duplicates=duplicates)
@@ -95,7 +159,7 @@ def test_old_data_of_browsers_are_flagged() -> None:
 def stored(store: ObjectStore, days_ago: float, now: datetime, found: list[int], *, site: str = "local") -> str:
     at = now - timedelta(days=days_ago)
     report = CrawlReport(new_ulid(), site, at, at)
-    report.yields = [{"at": at.isoformat(), "found": count} for count in found]
+    report.yields = [{"at": at.isoformat(), "found": count, "kinds": ["site"]} for count in found]
     return report.write(store)
 
 

@@ -61,6 +61,10 @@ def test_what_comes_later_is_waited_for_and_refusals_are_never_stored(crawl: Cra
     assert attempts == {"/a/captcha": 0, "/a/verify": 0, "/a/403": 2, "/a/418": 2, "/a/shell": 2}, (
         "a captcha is no attempt"
     )
+    web.asked.clear()
+    (site,) = crawl.run(circuit_failures="50")["sites"]
+    assert (site["resting"], site["flags"]) == (5, []), "though the list shows them"
+    assert {path for path in web.asked if path.startswith("/a/")} == set()
 
 
 def test_a_host_that_asks_for_a_pause_gets_one_and_others_do_not_wait(crawl: Crawl, web: WebServer) -> None:

@@ -1,6 +1,8 @@
 """What failed: kept over runs, merged, given up in the end, and lost to neither kills nor a second crawler."""
 
 import asyncio
+import gzip
+import itertools
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,8 +103,8 @@ def test_attempts_count_only_when_the_host_was_there() -> None:
             one.answered(page(7))
         assert one.give_up() == []
         save(one, store)
-        (due,) = retries(store).due()
-        assert due.attempts == attempts
+        (kept,) = retries(store)._entries.values()
+        assert kept.attempts == attempts
     last = retries(store, runs=3)
     last.failed(page(1), "HTTP 503")
     save(last, store)  # with a batch, before anything was fetched
@@ -147,6 +149,39 @@ def test_what_is_refused_rests_and_is_given_up_by_age(monkeypatch: pytest.Monkey
     assert store.objects == {}
 
 
+def test_failures_of_a_host_that_answers_are_spread_over_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    passed = timedelta(0)
+    monkeypatch.setattr("crawler.retries.now", lambda: begin + passed)
+    store = Memory()
+    asked = []
+    given_up: list[Failure] = []
+    while not given_up:  # a run every ten minutes, whose lists show the page all the time
+        one = retries(store)
+        one.answered(page(7))
+        assert one.rests(1) == (bool(asked) and not one.due())
+        assert not one.rests(2)
+        if not one.rests(1):
+            asked.append(passed)
+            one.failed(page(1), "HTTP 503")
+            given_up = one.give_up()
+            save(one, store)
+        passed += timedelta(minutes=10)
+    minutes = [round(moment.total_seconds() / 60) for moment in asked]
+    assert minutes[:8] == [0, 10, 20, 40, 80, 160, 320, 640]
+    assert (len(asked), asked[-1].days) == (20, 11)
+    assert max(later - earlier for earlier, later in itertools.pairwise(asked)) == timedelta(days=1)
+
+
+def test_what_earlier_versions_wrote_is_due_at_once() -> None:
+    store = Memory()
+    line = f'{{"role":"page","url":"{page(1)}","reason":"HTTP 503","first_failed":"{now().isoformat()}","attempts":7}}'
+    store.objects["retries/one/0.jsonl.gz"] = gzip.compress(line.encode())
+    one = retries(store)
+    assert [failure.attempts for failure in one.due()] == [7]
+    assert not one.rests(1)
+
+
 def test_a_real_failure_ends_the_rest() -> None:
     store = Memory()
     for outcome in (Try.IN_VAIN, Try.IN_VAIN, Try.FAILED):
@@ -177,8 +212,10 @@ def test_what_a_try_for_a_recording_counts_for() -> None:
     for failure in due:
         again.failed_again(failure, "no", tries[failure.url])
     save(again, store)
-    ((left, tried),) = retries(store).due_recordings()
-    assert (left.url, left.attempts, tried.attempts) == (page(20), 0, 2)
+    kept = {failure.url: failure.attempts for failure in retries(store)._entries.values()}
+    assert kept == {page(20): 0, page(21): 0, page(22): 2}
+    ((left,),) = retries(store).due_recordings()
+    assert left.url == page(20)
 
 
 def test_a_host_that_never_comes_back_is_given_up_by_age() -> None:

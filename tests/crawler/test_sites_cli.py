@@ -171,6 +171,41 @@ def test_a_site_that_has_changed(tmp_path: Path, web: WebServer) -> None:
     assert "there is no site 'nobody'" in errors
 
 
+def test_canonical_addresses_that_would_lose_pages(tmp_path: Path, web: WebServer) -> None:
+    named = {
+        "/a/1": "/a/1",
+        "/a/2": "/a/1",
+        "/a/detail?id=7001": "/a/detail",
+        "/a/3": "https://other.cn/a/3",
+        "/a/4": "/",
+    }
+    for path, canonical in named.items():
+        web.article(path, "正文" * 100, f'<link rel="canonical" href="{canonical}">')
+    web.hub(list(named))
+    write(tmp_path, web.site())
+    output, _ = yuqing("check", "local", "--pages", "9", "--json", folder=tmp_path)
+    said = {finding["says"]: finding for finding in json.loads(output)["findings"] if finding["rule"] == "canonical"}
+    assert all(finding["verdict"] == "warn" and finding["cure"] for finding in said.values())
+    for says in (
+        f"2 of 5 articles name {web.url}/a/1 as their canonical address",
+        f"it leaves out what may be the page's number: {web.url}/a/detail?id=7001 names {web.url}/a/detail",
+        f"it is on another host: {web.url}/a/3 names https://other.cn/a/3",
+        f"it is no article by the site's patterns: {web.url}/a/4 names {web.url}/",
+    ):
+        assert [each for each in said if says in each], (says, said)
+    assert len(said) == 4
+
+    for path in named:
+        web.article(path, "正文" * 100, '<link rel="canonical" href="/a/1">')
+    output, _ = yuqing("check", "local", "--pages", "9", "--json", folder=tmp_path, status=1)
+    assert findings(json.loads(output))["canonical"]["verdict"] == "fail"
+    assert len(json.loads(output)["articles"]) == 1
+    write(tmp_path, web.site(canonical_links=False))
+    output, _ = yuqing("check", "local", "--pages", "9", "--json", folder=tmp_path)
+    assert "canonical" not in findings(json.loads(output))
+    assert {article["canonical"] for article in json.loads(output)["articles"]} == {web.url + path for path in named}
+
+
 def test_the_scratch_store_keeps_the_object_store_s_promises(tmp_path: Path) -> None:
     store = ScratchStore()
     assert store.put("a/1", b"0123", only_if_absent=True)

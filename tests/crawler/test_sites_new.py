@@ -84,7 +84,14 @@ def test_the_draft_of_a_small_site(web: WebServer, tmp_path: Path) -> None:
     rest = "".join(f'<li><a href="{path}">{HEADLINE}</a></li>' for path in days[2:])
     web.answers["/stock/"] = Answer(f"<ul>{rest}</ul><a href='/stock/2.shtml'>下一页</a>")
     web.answers["/robots.txt"] = Answer("User-agent: *\nDisallow: /secret/\n")
-    output, _ = new(f"{web.url}/", "--allow-private", "--delay", "0", "--output", "-", folder=tmp_path)
+    for page in ("/", "/stock/", days[0], days[4]):  # each fails once, and is asked for again
+        failure = Answer(status=503) if page != "/stock/" else Answer(behave=lambda handler: handler.connection.close())
+        answer = web.answers[page]
+        web.answers[page] = lambda page=page, failure=failure, answer=answer: (
+            failure if web.asked[page] == 1 else answer
+        )
+    options = ("--allow-private", "--delay", "0", "--output", "-")
+    output, _ = new(f"{web.url}/", *options, folder=tmp_path, backoff_base_s="0.05")
     path = tmp_path / "a.yaml"
     path.write_text(output, encoding="utf-8")
     site = load_site(path)

@@ -47,6 +47,8 @@ def test_what_the_listing_said_comes_first() -> None:
 def test_a_page_that_is_json() -> None:
     found = hints('{"data": {"title": "标题"}}', NOTHING, FieldSelectors(title="json:data.title", author="json:data"))
     assert (found["title"], found["author"]) == ("标题", None)
+    for text in ('{"data": "<h1>1</h1"}', "[]", "null", "7"):  # nothing is found, and nothing breaks
+        assert hints(text, NOTHING, FieldSelectors(author="h2", published_at="//time"))["author"] is None
 
 
 def test_broken_json_is_passed_over() -> None:

@@ -9,6 +9,7 @@ from scrapy.http import Response
 
 from crawler.report import CrawlReport
 from crawler.spiders.sitemap import Sitemaps
+from crawler.yields import Announced
 from yuqing.contracts import now
 from yuqing.settings import CrawlerSettings
 from yuqing.sites import Site
@@ -18,14 +19,16 @@ async def read(index: str) -> tuple[list[str], CrawlReport]:
     """The sitemaps that a run reads of an index, in their order, and its report."""
     report = CrawlReport("run", "a", now())
     site = Site(name="a", title="a", articles=("http://a.cn/",), sitemaps=("http://a.cn/index.xml",))
+    announced = Announced()
     spider: Any = SimpleNamespace(
         site=site,
         report=report,
-        site_crawler=SimpleNamespace(options=CrawlerSettings(sitemaps=5)),
+        site_crawler=SimpleNamespace(options=CrawlerSettings(sitemaps=5), announced=announced),
         request=lambda url, *_, **__: url,
     )
     answer = Response("http://a.cn/index.xml", body=f"<sitemapindex>{index}</sitemapindex>".encode())
     found: list[Any] = [url async for url in Sitemaps(spider).parse(answer)]
+    assert announced.sampled == ({"sitemap"} if report.traps else set())
     return found, report
 
 
