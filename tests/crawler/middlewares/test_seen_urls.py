@@ -7,7 +7,7 @@ from crawler.batches import BatchWriter
 from crawler.canonical import url_hash
 from crawler.middlewares.seen_urls import SeenUrlsSpiderMiddleware
 from crawler.report import CrawlReport
-from crawler.retries import Retries
+from crawler.retries import Retries, Try
 from crawler.scratch_store import ScratchStore
 from crawler.seen import SeenUrls
 from crawler.site_crawler import ARTICLE, SiteCrawler
@@ -17,8 +17,8 @@ from yuqing.contracts import now
 from yuqing.settings import CrawlerSettings
 
 
-def article(url: str) -> Request:
-    return Request(url, meta={"role": ARTICLE})
+def article(url: str, kind: str = "site") -> Request:
+    return Request(url, meta={"role": ARTICLE, "found_by": kind})
 
 
 def test_only_what_was_announced_is_found_or_skipped() -> None:
@@ -44,5 +44,14 @@ def test_only_what_was_announced_is_found_or_skipped() -> None:
     # Settled meanwhile under another name: nobody has announced what earlier runs could not get.
     assert middleware.get_processed_request(article("http://example.cn/late"), None) is None
     assert (report.found, report.seen_skipped, report.found_new) == (2, 1, 1)
+    # Whichever announces it first: it counts once in all, and for each kind of source.
+    assert middleware.get_processed_request(article("http://example.cn/new", "feed"), listing) is None
+    assert (report.found, [crawler.announced.count([kind]) for kind in ("site", "feed")]) == (2, [2, 1])
+    for attempts in (1, 2):
+        retries.failed("http://example.cn/bad", "HTTP 503", outcome=Try.IN_VAIN)
+        retries._in_vain_now.clear()  # the next run
+        assert retries.rests(url_hash("http://example.cn/bad")) is (attempts == 2)
+    assert middleware.get_processed_request(article("http://example.cn/bad"), listing) is None
+    assert (report.found, report.found_new, report.resting) == (3, 2, 1)
     assert middleware.get_processed_request(article("http://./"), listing) is None
     assert report.errors == [{"url": "http://./", "reason": "an address without a host"}]
