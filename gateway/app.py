@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 import yuqing
 from gateway import problems
-from gateway.api import analyze, answers, companies, documents, health, media, verdicts
+from gateway.api import analyze, answers, companies, corrections, documents, health, media, verdicts
 from gateway.middleware import RequestContext
 from gateway.pages import document, overview, sign_in
 from gateway.pages.rendering import STATIC, Bounce, Elsewhere, redirect
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = open_gateway(settings)
-    for resource in (companies, documents, verdicts, media, analyze, health, sign_in, overview, document):
+    for resource in (companies, documents, verdicts, corrections, media, analyze, health, sign_in, overview, document):
         app.include_router(resource.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     answers.describe_problems(app)

@@ -34,6 +34,11 @@ class Caller:
     prefix: str
     scope: Scope
 
+    @property
+    def actor(self) -> str:
+        """How corrections and the audit log name the holder."""
+        return f"key:{self.prefix} {self.name}"
+
     def may(self, scope: Scope) -> bool:
         """Whether the key's scope includes this one."""
         return SCOPES.index(self.scope) >= SCOPES.index(scope)

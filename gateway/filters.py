@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import Depends, Query, Request
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from gateway.problems import bad_request
 from gateway.queries.cursors import BadCursor, Cursor
-from gateway.queries.documents import DocumentFilter
+from gateway.queries.selection import DocumentFilter, Sort
 from gateway.queries.terms import MAXIMUM_QUERY, Terms, parse_terms
 from gateway.queries.verdicts import VerdictFilter
 from gateway.resources import gateway_of
@@ -35,6 +35,16 @@ CompanyId = Annotated[_CompanyNumber | None, _Empty, Query(description="document
 SentimentIs = Annotated[Sentiment | None, _Empty, Query(description="verdicts with this sentiment")]
 RiskFrom = Annotated[_Risk | None, _Empty, Query(description="verdicts with at least this risk level")]
 SiteIs = Annotated[_Site | None, _Empty, Query(description="documents of this site")]
+SourceIs = Annotated[
+    Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")] | None,
+    _Empty,
+    Query(description="documents whose page names this source, in full"),
+]
+SortBy = Annotated[
+    Sort | None,
+    _Empty,
+    Query(description="time: newest first; risk: the highest first; relevance: of the latest 500 that hold the words"),
+]
 KindIs = Annotated[Kind | None, _Empty, Query(description="page or transcript")]
 CategoryIs = Annotated[
     str | None, _Empty, Query(description="documents of this category", json_schema_extra={"enum": list(CATEGORIES)})
@@ -58,6 +68,15 @@ class Paging:
     cursor: Cursor | None
     limit: int
 
+    def of(self, wanted: DocumentFilter) -> Self:
+        """The page of this list. 422 when the cursor is one of a list that was sorted otherwise."""
+        try:
+            if self.cursor is not None:
+                self.cursor.of_sort(wanted.ranked)
+        except BadCursor as error:
+            raise bad_request("query.cursor", error.message, error.cure) from None
+        return self
+
 
 def paging(request: Request, cursor: CursorText = None, limit: Limit = None) -> Paging:
     """The cursor and the length of the page. 422 for a cursor that is not ours."""
@@ -68,7 +87,7 @@ def paging(request: Request, cursor: CursorText = None, limit: Limit = None) -> 
     return Paging(start, limit or gateway_of(request).settings.gateway.page_size)
 
 
-def _moment(request: Request, name: str, time: datetime | None) -> datetime | None:
+def moment(request: Request, name: str, time: datetime | None) -> datetime | None:
     """The time with a zone. At the ends of the calendar an offset would leave it, so they are refused."""
     if time is None:
         return None
@@ -93,29 +112,36 @@ def document_filter(
     sentiment: SentimentIs = None,
     risk: RiskFrom = None,
     site: SiteIs = None,
+    source: SourceIs = None,
     kind: KindIs = None,
     category: CategoryIs = None,
     since: Since = None,
     until: Until = None,
     q: Words = None,
     collapse: Collapse = False,
+    sort: SortBy = None,
 ) -> DocumentFilter:
     """The filter of a list of documents."""
     if category is not None and category not in CATEGORIES:
         raise bad_request(
             "query.category", f"there is no category {category!r}", f"the categories are {' '.join(CATEGORIES)}"
         )
+    terms = terms_of(q)
+    if sort == "relevance" and terms is None:
+        raise bad_request("query.sort", "relevance needs words to be relevant to", "give q, or sort by time or risk")
     return DocumentFilter(
         company_id=company,
         sentiment=sentiment,
         risk=risk,
         site=site,
+        source=source,
         kind=kind,
         category=category,
-        since=_moment(request, "since", since),
-        until=_moment(request, "until", until),
-        terms=terms_of(q),
+        since=moment(request, "since", since),
+        until=moment(request, "until", until),
+        terms=terms,
         collapse=collapse,
+        sort=sort or "time",
     )
 
 
@@ -127,7 +153,7 @@ def verdict_filter(
     until: Until = None,
 ) -> VerdictFilter:
     """The filter of a company's verdicts."""
-    return VerdictFilter(sentiment, risk, _moment(request, "since", since), _moment(request, "until", until))
+    return VerdictFilter(sentiment, risk, moment(request, "since", since), moment(request, "until", until))
 
 
 DocumentFilterQuery = Annotated[DocumentFilter, Depends(document_filter)]

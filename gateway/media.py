@@ -51,7 +51,7 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
 
 async def find_recording(gateway: Gateway, team_id: int, sha256: str) -> MediaObject:
     """The recording, if a document that the team may see carries it. Problem 404 otherwise."""
-    async with gateway.database.connect() as connection:
+    async with gateway.reading.connect() as connection:
         found = await find_media(connection, team_id, sha256)
     if found is None:
         raise not_found(f"recording {sha256}")

@@ -26,6 +26,11 @@ class Gateway:
     zone: ZoneInfo
 
     @cached_property
+    def reading(self) -> AsyncEngine:
+        """The same pool for single statements that only read: without BEGIN and ROLLBACK around them."""
+        return self.database.execution_options(isolation_level="AUTOCOMMIT")
+
+    @cached_property
     def store(self) -> ObjectStore:
         """The object store. Raises NotConfigured."""
         return ObjectStore.from_settings(self.settings)

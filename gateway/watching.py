@@ -13,7 +13,7 @@ from sqlalchemy import Connection, String, cast, literal, or_, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from gateway.queries.documents import time_of
+from gateway.queries.selection import time_of
 from yuqing import watchlist
 from yuqing.database.models import Document, MentionRow
 from yuqing.database.session import engine, transaction

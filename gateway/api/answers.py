@@ -43,6 +43,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meaning, "content": {MEDIA_TYPE: _SCHEMA}} for status, meaning in _MEANINGS.items()
 }
 
+EDITS: dict[int | str, dict[str, Any]] = {
+    status: {"description": meaning, "content": {MEDIA_TYPE: _SCHEMA}}
+    for status, meaning in {
+        409: "It cannot be changed so in its present state",
+        412: "It has changed since it was read; `ETag` names the new state",
+        428: "The request carries no `If-Match`",
+    }.items()
+}
+
 
 def describe_problems(app: FastAPI) -> None:
     """Add the problem's schema to the OpenAPI document; FastAPI itself adds only schemas of application/json."""

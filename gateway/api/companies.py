@@ -98,7 +98,7 @@ async def add_company(gateway: Gateway, caller: Caller, company: NewCompany) -> 
 @router.get("", operation_id="list_companies", summary="The team's watchlist with the numbers of its documents")
 async def companies(request: Request, caller: Annotated[Caller, Depends(key_with("viewer"))]) -> list[CompanySummary]:
     """Those with the most negative documents first."""
-    async with gateway_of(request).database.connect() as connection:
+    async with gateway_of(request).reading.connect() as connection:
         return list(await list_companies(connection, caller.team_id))
 
 
@@ -107,7 +107,7 @@ async def company(
     request: Request, company_id: CompanyPath, caller: Annotated[Caller, Depends(key_with("viewer"))]
 ) -> CompanySummary:
     """404 for another team's."""
-    async with gateway_of(request).database.connect() as connection:
+    async with gateway_of(request).reading.connect() as connection:
         found = await list_companies(connection, caller.team_id, company_id)
     if not found:
         raise not_found(f"company {company_id}")

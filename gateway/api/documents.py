@@ -20,8 +20,9 @@ Viewer = Annotated[Caller, Depends(key_with("viewer"))]
 
 @router.get("/documents", operation_id="list_documents", summary="Documents that mention the team's companies")
 async def documents(request: Request, caller: Viewer, wanted: DocumentFilterQuery, page: PagingQuery) -> DocumentPage:
-    """Newest first. Sentiment, risk and company have to hold of one and the same verdict."""
-    async with gateway_of(request).database.connect() as connection:
+    """Newest first, unless `sort` says otherwise. Sentiment, risk and company have to hold of one and the same verdict."""
+    page = page.of(wanted)
+    async with gateway_of(request).reading.connect() as connection:
         return await list_documents(connection, caller.team_id, wanted, limit=page.limit, cursor=page.cursor)
 
 
@@ -36,7 +37,7 @@ async def search(request: Request, caller: Viewer, wanted: DocumentFilterQuery, 
 @router.get("/documents/{doc_id}", operation_id="read_document", summary="One document with all that is known of it")
 async def document(request: Request, doc_id: DocId, caller: Viewer) -> DocumentDetail:
     """Text, images, mentions, analysis, verdicts with evidence, recordings with transcripts, reprint group with its changes."""
-    async with gateway_of(request).database.connect() as connection:
+    async with gateway_of(request).reading.connect() as connection:
         found = await read_document(connection, caller.team_id, doc_id)
     if found is None:
         raise not_found(f"document {doc_id}")

@@ -37,7 +37,7 @@ class DocumentJudgement:
 )
 async def analysis(request: Request, doc_id: DocId, caller: Viewer) -> DocumentJudgement:
     """`analysis` is null until the model has read the document."""
-    async with gateway_of(request).database.connect() as connection:
+    async with gateway_of(request).reading.connect() as connection:
         if not await may_read(connection, caller.team_id, doc_id):
             raise not_found(f"document {doc_id}")
         return DocumentJudgement(
@@ -50,7 +50,7 @@ async def verdicts(
     request: Request, company_id: CompanyPath, caller: Viewer, wanted: VerdictFilterQuery, page: PagingQuery
 ) -> VerdictPage:
     """Newest document first."""
-    async with gateway_of(request).database.connect() as connection:
+    async with gateway_of(request).reading.connect() as connection:
         if not await list_companies(connection, caller.team_id, company_id):
             raise not_found(f"company {company_id}")
         return await list_verdicts(connection, caller.team_id, company_id, wanted, limit=page.limit, cursor=page.cursor)

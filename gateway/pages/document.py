@@ -29,7 +29,7 @@ def _back(request: Request) -> str:
 @router.get("/documents/{doc_id}")
 async def document(request: Request, doc_id: DocId, caller: SignedIn) -> Response:
     """The text with mentions and evidence marked, beside the verdicts."""
-    async with gateway_of(request).database.connect() as connection:
+    async with gateway_of(request).reading.connect() as connection:
         found = await read_document(connection, caller.team_id, doc_id)
     if found is None:
         raise not_found(f"document {doc_id}")

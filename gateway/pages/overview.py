@@ -16,7 +16,8 @@ from gateway.pages.rendering import remember_preferences, render
 from gateway.pages.sign_in import signed_in
 from gateway.problems import Problem
 from gateway.queries.companies import list_companies
-from gateway.queries.documents import DocumentFilter, list_documents
+from gateway.queries.documents import list_documents
+from gateway.queries.selection import DocumentFilter
 from gateway.resources import gateway_of
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
@@ -36,7 +37,8 @@ async def _page(
     form: dict[str, str] | None = None,
     form_error: str = "",
 ) -> Response:
-    async with gateway_of(request).database.connect() as connection:
+    page = page.of(wanted)
+    async with gateway_of(request).reading.connect() as connection:
         companies = await list_companies(connection, caller.team_id)
         documents = await list_documents(connection, caller.team_id, wanted, limit=page.limit, cursor=page.cursor)
     return render(

@@ -146,6 +146,10 @@ _STRINGS: dict[str, tuple[str, str]] = {
     "verdict.confidence": ("置信度", "Confidence"),
     "verdict.evidence": ("证据", "Evidence"),
     "verdict.evidence.jump": ("在正文中查看", "Show in the text"),
+    "verdict.corrected": (
+        "由 {author} 修正：{reason}（模型原判：{model}）",
+        "Corrected by {author}: {reason} (the model said: {model})",
+    ),
     "verdict.ungrounded": (
         "没有可核对的证据：模型引用的句子不存在，请谨慎采用。",
         "No evidence that can be checked: the model named no sentence that exists. Use with care.",

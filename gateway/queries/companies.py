@@ -7,7 +7,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from yuqing.database.models import AuditEntry, Company, MentionRow, VerdictRow
+from yuqing.database.models import AuditEntry, Company, Coverage
 from yuqing.errors import YuqingError
 
 
@@ -42,29 +42,23 @@ async def list_companies(
     connection: AsyncConnection, team_id: int, company_id: int | None = None
 ) -> tuple[CompanySummary, ...]:
     """The team's companies (or this one), those with the most negative documents first, then by volume and name."""
-    mentions = (
-        select(MentionRow.company_id, func.count().label("documents"))
-        .join(Company, Company.id == MentionRow.company_id)
-        .where(Company.team_id == team_id)
-        .group_by(MentionRow.company_id)
-        .subquery()
-    )
-    sentiment = VerdictRow.sentiment
-    verdicts = (
+    sentiment = Coverage.sentiment
+    covered = (
         select(
-            VerdictRow.company_id,
+            Coverage.company_id,
+            func.count().label("documents"),
             func.count().filter(sentiment == "positive").label("positive"),
             func.count().filter(sentiment == "neutral").label("neutral"),
             func.count().filter(sentiment == "negative").label("negative"),
-            func.max(VerdictRow.risk_level).label("highest_risk"),
+            func.max(Coverage.risk_level).label("highest_risk"),
         )
-        .join(Company, Company.id == VerdictRow.company_id)
-        .where(Company.team_id == team_id)
-        .group_by(VerdictRow.company_id)
-        .subquery()
+        .where(Coverage.team_id == team_id)
+        .group_by(Coverage.company_id)
     )
-
-    counts = [mentions.c.documents, *(verdicts.c[name] for name in ("positive", "neutral", "negative", "highest_risk"))]
+    if company_id is not None:
+        covered = covered.where(Coverage.company_id == company_id)
+    numbers = covered.subquery()
+    counts = [numbers.c[name] for name in ("documents", "positive", "neutral", "negative", "highest_risk")]
     statement = (
         select(
             Company.id,
@@ -76,11 +70,10 @@ async def list_companies(
             Company.created_at,
             *(func.coalesce(count, 0).label(count.name) for count in counts),
         )
-        .outerjoin(mentions, mentions.c.company_id == Company.id)
-        .outerjoin(verdicts, verdicts.c.company_id == Company.id)
+        .outerjoin(numbers, numbers.c.company_id == Company.id)
         .where(Company.team_id == team_id)
         .order_by(
-            func.coalesce(verdicts.c.negative, 0).desc(), func.coalesce(mentions.c.documents, 0).desc(), Company.name
+            func.coalesce(numbers.c.negative, 0).desc(), func.coalesce(numbers.c.documents, 0).desc(), Company.name
         )
     )
     if company_id is not None:

@@ -5,35 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select
+from sqlalchemy import String, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
-from gateway.queries.cursors import Cursor, after
-from gateway.queries.terms import Terms, matches, snippet_start
+from gateway.queries.cursors import Cursor
+from gateway.queries.selection import DocumentFilter, select_keys, time_of
+from gateway.queries.terms import Terms, snippet_start
 from yuqing.contracts import Sentiment
-from yuqing.database.models import Company, Document, DocumentAnalysisRow, MentionRow, VerdictRow
+from yuqing.database.models import Company, Coverage, Document, DocumentAnalysisRow
 
 SNIPPET_CHARACTERS = 110  # two lines of a list at 16 px in a column of 44 em
-
-
-@dataclass(frozen=True)
-class DocumentFilter:
-    """What to list. `risk` is the lowest level; sentiment, risk and company have to hold of one and the same verdict.
-
-    `collapse` shows of each reprint group only the earliest document that fits.
-    """
-
-    company_id: int | None = None
-    sentiment: Sentiment | None = None
-    risk: int | None = None
-    site: str | None = None
-    kind: str | None = None
-    category: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    terms: Terms | None = None
-    collapse: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,85 +61,42 @@ class DocumentPage:
     next_cursor: str | None
 
 
-def time_of(document: type[Document]) -> ColumnElement[datetime]:
-    """The time by which lists are sorted; the same expression as in the index."""
-    return func.coalesce(document.published_at, document.first_seen)
-
-
-def visible(document: type[Document], team_id: int, company_id: int | None = None) -> ColumnElement[bool]:
-    """Whether a document mentions the team's company (this one, or any)."""
-    company = aliased(Company)
-    mention = aliased(MentionRow)
-    of_team = [mention.doc_id == document.doc_id, company.id == mention.company_id, company.team_id == team_id]
-    if company_id is not None:
-        of_team.append(company.id == company_id)
-    return exists().where(*of_team)
-
-
 async def may_read(connection: AsyncConnection, team_id: int, doc_id: str) -> bool:
     """Whether the document exists and mentions a company of the team."""
-    statement = select(Document.doc_id).where(Document.doc_id == doc_id, visible(Document, team_id))
+    statement = select(Coverage.doc_id).where(Coverage.doc_id == doc_id, Coverage.team_id == team_id).limit(1)
     return (await connection.execute(statement)).first() is not None
-
-
-def _judged(document: type[Document], team_id: int, wanted: DocumentFilter) -> ColumnElement[bool]:
-    company = aliased(Company)
-    verdict = aliased(VerdictRow)
-    conditions = [verdict.doc_id == document.doc_id, company.id == verdict.company_id, company.team_id == team_id]
-    if wanted.company_id is not None:
-        conditions.append(verdict.company_id == wanted.company_id)
-    if wanted.sentiment is not None:
-        conditions.append(verdict.sentiment == wanted.sentiment)
-    if wanted.risk is not None:
-        conditions.append(verdict.risk_level >= wanted.risk)
-    return exists().where(*conditions)
-
-
-def _fits(document: type[Document], team_id: int, wanted: DocumentFilter) -> ColumnElement[bool]:
-    conditions = [visible(document, team_id, wanted.company_id)]
-    if wanted.sentiment is not None or wanted.risk is not None:
-        conditions.append(_judged(document, team_id, wanted))
-    if wanted.category is not None:
-        analysis = aliased(DocumentAnalysisRow)
-        conditions.append(exists().where(analysis.doc_id == document.doc_id, analysis.category == wanted.category))
-    if wanted.site is not None:
-        conditions.append(document.site == wanted.site)
-    if wanted.kind is not None:
-        conditions.append(document.kind == wanted.kind)
-    if wanted.since is not None:
-        conditions.append(time_of(document) >= wanted.since)
-    if wanted.until is not None:
-        conditions.append(time_of(document) < wanted.until)
-    if wanted.terms is not None:
-        conditions.append(matches(wanted.terms, document.search, document.title, document.text))
-    return and_(*conditions)
-
-
-def _earlier_fits(document: type[Document], team_id: int, wanted: DocumentFilter) -> ColumnElement[bool]:
-    """Whether an earlier document of the same reprint group is in the list too."""
-    other = aliased(Document)
-    earlier = or_(
-        other.first_seen < document.first_seen,
-        and_(other.first_seen == document.first_seen, other.doc_id < document.doc_id),
-    )
-    return exists().where(other.group_id == document.group_id, earlier, _fits(other, team_id, wanted))
 
 
 async def list_documents(
     connection: AsyncConnection, team_id: int, wanted: DocumentFilter, *, limit: int, cursor: Cursor | None = None
 ) -> DocumentPage:
-    """A page of the team's documents, newest first. Two statements, however many documents."""
+    """A page of the team's documents. Three statements, with words up to five (six by relevance), however many rows."""
+    keys = await select_keys(connection, team_id, wanted, limit=limit + 1, cursor=cursor)
+    shown = [key.doc_id for key in keys[:limit]]
+    rows = await _rows(connection, team_id, shown, wanted.terms)
+    mentions = await mentions_of(connection, team_id, shown)
+    # A document that was deleted since its key was read is left out.
+    items = tuple(
+        DocumentItem(**rows[doc_id], companies=mentions.get(doc_id, ())) for doc_id in shown if doc_id in rows
+    )
+    return DocumentPage(items, keys[limit - 1].encode() if len(keys) > limit else None)
+
+
+async def _rows(
+    connection: AsyncConnection, team_id: int, doc_ids: Sequence[str], terms: Terms | None
+) -> dict[str, dict[str, Any]]:
+    if not doc_ids:
+        return {}
     document = aliased(Document)
-    member = aliased(Document)
     analysis = aliased(DocumentAnalysisRow)
-    time = time_of(document)
+    member = aliased(Coverage)
     reprints = (
-        select(func.count() - 1)
-        .where(member.group_id == document.group_id, visible(member, team_id))
+        select(func.count(member.doc_id.distinct()) - 1)
+        .where(member.group_id == document.group_id, member.team_id == team_id)
         .correlate(document)
         .scalar_subquery()
     )
-    start = snippet_start(wanted.terms, document.text) if wanted.terms else 1
+    start = snippet_start(terms, document.text) if terms else 1
     statement = (
         select(
             document.doc_id,
@@ -165,7 +105,7 @@ async def list_documents(
             document.source,
             document.title,
             document.url,
-            time.label("time"),
+            time_of(document).label("time"),
             document.published_at,
             document.first_seen,
             document.group_id,
@@ -176,19 +116,9 @@ async def list_documents(
             func.substr(document.text, start, SNIPPET_CHARACTERS).label("snippet"),
         )
         .outerjoin(analysis, analysis.doc_id == document.doc_id)
-        .where(_fits(document, team_id, wanted))
-        .order_by(time.desc(), document.doc_id)
-        .limit(limit + 1)
+        .where(document.doc_id == func.any(cast(literal(list(doc_ids), ARRAY(String)), ARRAY(String))))
     )
-    if wanted.collapse:
-        statement = statement.where(not_(_earlier_fits(document, team_id, wanted)))
-    if cursor is not None:
-        statement = statement.where(after(cursor, time, document.doc_id))
-    rows: Sequence[Any] = (await connection.execute(statement)).mappings().all()
-    mentions = await mentions_of(connection, team_id, [row["doc_id"] for row in rows[:limit]])
-    items = tuple(DocumentItem(**row, companies=mentions.get(row["doc_id"], ())) for row in rows[:limit])
-    more = len(rows) > limit
-    return DocumentPage(items, Cursor(items[-1].time, items[-1].doc_id).encode() if more else None)
+    return {row["doc_id"]: dict(row) for row in (await connection.execute(statement)).mappings()}
 
 
 async def mentions_of(
@@ -199,20 +129,20 @@ async def mentions_of(
         return {}
     statement = (
         select(
-            MentionRow.doc_id,
+            Coverage.doc_id,
             Company.id.label("company_id"),
             Company.name.label("company"),
-            MentionRow.relevance,
-            VerdictRow.sentiment,
-            VerdictRow.risk_level,
-            VerdictRow.confidence,
+            Coverage.relevance,
+            Coverage.sentiment,
+            Coverage.risk_level,
+            Coverage.confidence,
         )
-        .join(Company, Company.id == MentionRow.company_id)
-        .outerjoin(
-            VerdictRow, and_(VerdictRow.doc_id == MentionRow.doc_id, VerdictRow.company_id == MentionRow.company_id)
+        .join(Company, Company.id == Coverage.company_id)
+        .where(
+            Coverage.team_id == team_id,
+            Coverage.doc_id == func.any(cast(literal(list(doc_ids), ARRAY(String)), ARRAY(String))),
         )
-        .where(Company.team_id == team_id, MentionRow.doc_id.in_(doc_ids))
-        .order_by(MentionRow.doc_id, MentionRow.relevance.desc(), Company.id)
+        .order_by(Coverage.doc_id, Coverage.relevance.desc(), Company.id)
     )
     found: dict[str, list[CompanyMention]] = {}
     for row in (await connection.execute(statement)).mappings():

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.queries.documents import visible
+from gateway.queries.selection import visible
 from yuqing.database.models import Document, DocumentMedia, Media, TranscriptRow
 
 

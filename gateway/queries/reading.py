@@ -10,8 +10,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
-from gateway.queries.documents import time_of, visible
 from gateway.queries.media import Recording, recordings_of
+from gateway.queries.selection import time_of, visible
 from gateway.queries.verdicts import (
     Analysis,
     CompanyVerdict,

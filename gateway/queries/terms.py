@@ -24,6 +24,10 @@ class Terms:
     words: tuple[str, ...]
     rechecked: tuple[str, ...]
 
+    def as_tsquery(self) -> ColumnElement[object]:
+        """The index query, bound."""
+        return cast(literal(self.tsquery, String), TSQUERY)
+
 
 def parse_terms(query: str) -> Terms | None:
     """The terms of a query; words apart by spaces must all occur. None when it holds no letter and no digit."""
@@ -47,17 +51,28 @@ def matches(
     text: InstrumentedAttribute[str],
 ) -> ColumnElement[bool]:
     """The condition that a document holds all terms; everything is bound, nothing is pasted into the SQL."""
-    conditions: list[ColumnElement[bool]] = [search.op("@@")(cast(literal(terms.tsquery, String), TSQUERY))]
+    conditions: list[ColumnElement[bool]] = [search.op("@@")(terms.as_tsquery())]
     for word in terms.rechecked:
         conditions.append(
             or_(
-                func.lower(title).contains(word, autoescape=True),
-                func.lower(text).contains(word, autoescape=True),
+                _folded(title, word).contains(word, autoescape=True),
+                _folded(text, word).contains(word, autoescape=True),
             )
         )
     return and_(*conditions)
 
 
+def _folded(column: InstrumentedAttribute[str], word: str) -> ColumnElement[str]:
+    """The column as the word is to be looked for in it; lower() of a long text costs more than all the rest."""
+    return column if word.upper() == word else func.lower(column)
+
+
+def times_in(column: InstrumentedAttribute[str], word: str) -> ColumnElement[int]:
+    """How often the word stands in the column."""
+    folded = _folded(column, word)
+    return (func.length(folded) - func.length(func.replace(folded, word, ""))) / len(word)
+
+
 def snippet_start(terms: Terms, text: InstrumentedAttribute[str]) -> ColumnElement[int]:
     """Position (from 1) some characters before the first word in the text; 1 when it is in the title only."""
-    return func.greatest(func.strpos(func.lower(text), terms.words[0]) - 24, 1)
+    return func.greatest(func.strpos(_folded(text, terms.words[0]), terms.words[0]) - 24, 1)

@@ -262,3 +262,57 @@ def test_an_unknown_document(api: httpx.Client) -> None:
         answer = api.get(f"/v1/documents/{name}")
         assert answer.status_code in (404, 422)
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def pages(api: httpx.Client, **parameters: object) -> list[str]:
+    seen, cursor = [], ""
+    while cursor is not None:
+        answer = api.get("/v1/documents", params={"limit": 2, "cursor": cursor, **parameters})  # type: ignore[arg-type]
+        assert answer.status_code == 200, answer.text
+        seen += [item["doc_id"] for item in answer.json()["items"]]
+        cursor = answer.json()["next_cursor"]
+    return seen
+
+
+def test_sorted_by_risk(api: httpx.Client, press: dict[str, str]) -> None:
+    names = {doc_id: name for name, doc_id in press.items()}
+    order = [names[doc_id] for doc_id in pages(api, sort="risk")]
+    assert order[:5] == ["speech", "reprint 1", "reprint 0", "recall", "radio page"]
+    assert order[-1] == "pending"  # not judged
+    assert sorted(order) == sorted(press)
+    # A document counts with the riskiest verdict that fits the filter.
+    bank = company_id(api, "澜山银行")
+    assert [names[doc_id] for doc_id in pages(api, sort="risk", company=bank)][-1] == "bank"
+    assert [names[doc_id] for doc_id in pages(api, sort="risk", collapse=True, sentiment="negative")] == [
+        "speech",
+        "recall",
+    ]
+    assert [names[doc_id] for doc_id in pages(api, sort="risk", q="召回")] == ["reprint 1", "reprint 0", "recall"]
+
+
+def test_sorted_by_relevance(api: httpx.Client, press: dict[str, str], database: Engine) -> None:
+    with database.begin() as connection:
+        story = rows.Story("早报", "星河汽车的消息。昨日有召回一事，另有其他新闻若干。", hours_ago=0.1)
+        passing = rows.add_story(connection, story)
+    order = pages(api, sort="relevance", q="召回")
+    assert order[-1] == passing == pages(api, q="召回")[0]
+    assert len(set(order)) == len(order) == 4
+    is_problem(api.get("/v1/documents", params={"sort": "relevance"}), 422, "validation")
+    by_time = api.get("/v1/documents", params={"limit": 1}).json()["next_cursor"]
+    for sort in ("risk", "relevance"):
+        is_problem(api.get("/v1/documents", params={"sort": sort, "q": "召", "cursor": by_time}), 422, "validation")
+
+
+def test_rare_words_are_found_behind_the_walk(
+    api: httpx.Client, press: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gateway.queries import selection
+
+    names = {doc_id: name for name, doc_id in press.items()}
+    everything = {query: pages(api, q=query) for query, _ in SEARCHES if query.strip()}
+    for walk in (1, 2, 5):
+        monkeypatch.setattr(selection, "WALK", walk)
+        for query, expected in SEARCHES:
+            assert pages(api, q=query) == everything[query], query
+            assert {names[doc_id] for doc_id in everything[query]} == expected
+        assert [names[doc_id] for doc_id in pages(api, q="召回", collapse=True)] == ["recall"]

@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import Engine, event
 
 from gateway.queries.companies import list_companies
-from gateway.queries.documents import DocumentFilter, list_documents
+from gateway.queries.documents import list_documents
 from gateway.queries.reading import read_document
+from gateway.queries.selection import DocumentFilter
 from gateway.queries.terms import parse_terms
 from yuqing.database.session import async_engine
 from yuqing.settings import Settings
@@ -39,4 +40,4 @@ def test_statements_a_request(settings: Settings, database: Engine, press: dict[
         await pool.dispose()
         return numbers
 
-    assert asyncio.run(count()) == {"list": 2, "filtered": 2, "companies": 1, "document": 6, "missing": 1}
+    assert asyncio.run(count()) == {"list": 3, "filtered": 4, "companies": 1, "document": 6, "missing": 1}

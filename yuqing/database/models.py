@@ -301,25 +301,87 @@ class VerdictRow(_LineageColumns, Base):
 
 
 class Correction(Base):
-    """An analyst's change of a verdict; it stays in the team."""
+    """A version of an analyst's change of a verdict; it stays in the team, and outlives the verdict that it corrects.
+
+    `replaced` is what was shown before, with its lineage. The last version that names the verdict's `content_hash` is
+    shown, unless it is the one by which the earlier ones were withdrawn.
+    """
 
     __tablename__ = "corrections"
     __table_args__ = (
-        ForeignKeyConstraint(["doc_id", "company_id"], ["verdicts.doc_id", "verdicts.company_id"], ondelete="CASCADE"),
+        UniqueConstraint("doc_id", "company_id", "version"),
         CheckConstraint(_SENTIMENT, name="sentiment"),
+        CheckConstraint("risk_level BETWEEN 0 AND 4", name="risk_level"),
+        Index("corrections_by_team", "team_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
-    doc_id: Mapped[str] = mapped_column(_KEY)
-    company_id: Mapped[int] = mapped_column(Integer)
+    doc_id: Mapped[str] = mapped_column(ForeignKey("documents.doc_id", ondelete="CASCADE"))
+    company_id: Mapped[int] = mapped_column(ForeignKey("companies.id", ondelete="CASCADE"))
+    content_hash: Mapped[str] = mapped_column(_KEY)
+    version: Mapped[int] = mapped_column(Integer)
+    withdrawn: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
     sentiment: Mapped[str] = mapped_column(String(8))
     risk_level: Mapped[int] = mapped_column(SmallInteger)
     risk_types: Mapped[list[str]]
     evidence: Mapped[list[dict[str, Any]]]
+    replaced: Mapped[dict[str, Any]]
     reason: Mapped[str] = mapped_column(Text)
     author: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = _created()
+
+
+class Coverage(Base):
+    """A company in a document, with what lists and trends sort and filter by; the verdict is the one that is shown.
+
+    Triggers on documents, mentions, analyses, verdicts and corrections write it (docs/adr), so that whoever changes
+    one of those need not know of it. `time` is the publication, or else when the document was first seen.
+    """
+
+    __tablename__ = "coverage"
+    __table_args__ = (
+        ForeignKeyConstraint(["doc_id", "company_id"], ["mentions.doc_id", "mentions.company_id"], ondelete="CASCADE"),
+        Index(
+            "coverage_by_team",
+            "team_id",
+            sql("time DESC"),
+            "doc_id",
+            postgresql_include=["company_id", "sentiment", "risk_level"],
+        ),
+        Index(
+            "coverage_by_company",
+            "company_id",
+            sql("time DESC"),
+            "doc_id",
+            postgresql_include=["sentiment", "risk_level", "site"],
+        ),
+        Index(
+            "coverage_by_risk",
+            "team_id",
+            sql("COALESCE(risk_level::int, -1) DESC"),
+            sql("time DESC"),
+            "doc_id",
+        ),
+        Index("coverage_by_group", "group_id", "team_id"),
+    )
+
+    doc_id: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    company_id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    team_id: Mapped[int] = mapped_column(Integer)
+    time: Mapped[datetime]
+    first_seen: Mapped[datetime]
+    site: Mapped[str] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(String(16))
+    group_id: Mapped[str] = mapped_column(_KEY)
+    relevance: Mapped[float] = mapped_column(Float)
+    category: Mapped[str | None] = mapped_column(Text)
+    sentiment: Mapped[str | None] = mapped_column(String(8))
+    score: Mapped[float | None] = mapped_column(Float)
+    confidence: Mapped[float | None] = mapped_column(Float)
+    risk_level: Mapped[int | None] = mapped_column(SmallInteger)
+    corrected: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
 
 
 class ApiKey(Base):

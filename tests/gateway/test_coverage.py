@@ -1,0 +1,66 @@
+"""`coverage` always equals what it is made from, whoever changed what."""
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+pytestmark = pytest.mark.service
+
+# What coverage has to hold, computed from the tables alone.
+_EXPECTED = """
+SELECT m.doc_id, m.company_id, c.team_id, COALESCE(d.published_at, d.first_seen), d.first_seen, d.site, d.source, d.kind,
+    d.group_id, m.relevance, a.category, COALESCE(k.sentiment, v.sentiment), COALESCE(k.risk_level, v.risk_level),
+    k.id IS NOT NULL
+FROM mentions m JOIN companies c ON c.id = m.company_id JOIN documents d USING (doc_id)
+LEFT JOIN document_analyses a USING (doc_id)
+LEFT JOIN verdicts v ON v.doc_id = m.doc_id AND v.company_id = m.company_id
+LEFT JOIN corrections k ON k.doc_id = v.doc_id AND k.company_id = v.company_id AND k.content_hash = v.content_hash
+    AND NOT k.withdrawn AND k.version = (SELECT max(version) FROM corrections o
+        WHERE o.doc_id = k.doc_id AND o.company_id = k.company_id AND o.content_hash = k.content_hash)
+"""
+_COVERAGE = """
+SELECT doc_id, company_id, team_id, time, first_seen, site, source, kind, group_id, relevance, category, sentiment,
+    risk_level, corrected FROM coverage
+"""
+
+CHANGES = [
+    "UPDATE documents SET published_at = NULL, site = 'moved', source = NULL WHERE doc_id = :recall",
+    "UPDATE documents SET first_seen = first_seen - interval '2 days', fetched_at = now()",
+    "UPDATE documents SET group_id = :recall WHERE doc_id = :bank",
+    "UPDATE mentions SET relevance = 0.123 WHERE doc_id = :bank",
+    "DELETE FROM mentions WHERE doc_id = :dairy",
+    "INSERT INTO mentions SELECT CAST(:dairy AS text), company_id, content_hash, spans, 0.5 FROM mentions WHERE doc_id = :bank",
+    "UPDATE document_analyses SET category = '评论' WHERE doc_id IN (:recall, :bank)",
+    "UPDATE verdicts SET sentiment = 'positive', risk_level = 1 WHERE doc_id = :recall",
+    """INSERT INTO corrections (team_id, doc_id, company_id, content_hash, version, sentiment, risk_level, risk_types,
+        evidence, replaced, reason, author)
+    SELECT 1, doc_id, company_id, content_hash, 1, 'neutral', 2, '{}', '[]', '{}', 'x', 'y' FROM verdicts""",
+    "UPDATE verdicts SET content_hash = repeat('e', 32) WHERE doc_id = :recall",
+    """INSERT INTO corrections (team_id, doc_id, company_id, content_hash, version, withdrawn, sentiment, risk_level,
+        risk_types, evidence, replaced, reason, author)
+    SELECT 1, doc_id, company_id, content_hash, 2, true, 'neutral', 2, '{}', '[]', '{}', 'x', 'y' FROM verdicts
+    WHERE doc_id = :bank""",
+    "DELETE FROM verdicts WHERE doc_id = :speech",
+    "DELETE FROM mentions WHERE doc_id = :recall",
+    "DELETE FROM documents WHERE doc_id = :bank",
+]
+
+
+def differences(connection: Connection) -> list[object]:
+    more = connection.execute(text(f"({_COVERAGE}) EXCEPT ({_EXPECTED})")).all()
+    less = connection.execute(text(f"({_EXPECTED}) EXCEPT ({_COVERAGE})")).all()
+    return [*more, *less]
+
+
+def test_every_change_reaches_coverage(press: dict[str, str], database: Engine) -> None:
+    ids = {name: doc_id for name, doc_id in press.items() if " " not in name}
+    with database.begin() as connection:
+        before = connection.execute(text(_COVERAGE + " ORDER BY 1, 2")).all()
+        assert len(before) > 10
+        assert differences(connection) == []
+        for change in CHANGES:
+            names = {name: ids[name] for name in ids if f":{name}" in change}
+            assert connection.execute(text(change), names).rowcount > 0, change
+            assert differences(connection) == [], change
+            after = connection.execute(text(_COVERAGE + " ORDER BY 1, 2")).all()
+            assert after != before, change
+            before = after
