@@ -11,7 +11,18 @@ from starlette.staticfiles import StaticFiles
 
 import yuqing
 from gateway import problems
-from gateway.api import analyze, answers, companies, corrections, documents, health, media, verdicts
+from gateway.api import (
+    analyze,
+    answers,
+    companies,
+    corrections,
+    documents,
+    health,
+    keys,
+    media,
+    trends,
+    verdicts,
+)
 from gateway.middleware import RequestContext
 from gateway.pages import document, overview, sign_in
 from gateway.pages.rendering import STATIC, Bounce, Elsewhere, redirect
@@ -60,7 +71,8 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = open_gateway(settings)
-    for resource in (companies, documents, verdicts, corrections, media, analyze, health, sign_in, overview, document):
+    api = (companies, documents, verdicts, corrections, trends, media, analyze, keys, health)
+    for resource in (*api, sign_in, overview, document):
         app.include_router(resource.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     answers.describe_problems(app)

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 from collections.abc import Callable, Coroutine
@@ -63,8 +64,8 @@ def _caller(record: keys.KeyRecord) -> Caller:
     return Caller(record.key_id, record.team_id, record.team, record.name, record.prefix, scope)
 
 
-async def check_key(gateway: Gateway, key: str) -> Caller | None:
-    """The caller of a key; None when it does not exist, has expired or was revoked.
+async def check_key(gateway: Gateway, key: str, *, limited: bool = False) -> Caller | None:
+    """The caller of a key; None when it does not exist, has expired or was revoked. Problem 429 beyond its limit.
 
     Looked up by its hash: the time of an index look-up tells nothing about a key, because nobody can choose a hash's
     first digits. The hashes are then compared in constant time.
@@ -72,20 +73,27 @@ async def check_key(gateway: Gateway, key: str) -> Caller | None:
     if not _KEY.fullmatch(key):
         return None
     sha256 = digest(key)
-    async with gateway.database.begin() as connection:
-        record = await keys.find_by_hash(connection, sha256)
-        if record is None or not hmac.compare_digest(record.sha256, sha256):
-            return None
-        await keys.touch(connection, record.key_id)
+    settings = gateway.settings.gateway
+    limit = keys.Limit(settings.requests_per_minute, settings.burst) if limited else None
+    async with gateway.reading.connect() as connection:
+        record = await keys.enter_by_hash(connection, sha256, limit)
+    if record is None or not hmac.compare_digest(record.sha256, sha256):
+        return None
+    if record.wait_s > 0:
+        raise Problem(
+            429,
+            "rate-limit",
+            f"the key {record.prefix}… has spent its requests for now",
+            "wait as long as Retry-After says; an administrator may give the key a higher limit",
+            headers={"Retry-After": str(math.ceil(record.wait_s))},
+        )
     return _caller(record)
 
 
 async def check_key_id(gateway: Gateway, key_id: int) -> Caller | None:
     """The caller of a session's key; None when it is not valid any more, so that revoking a key ends its sessions."""
-    async with gateway.database.begin() as connection:
-        record = await keys.find_by_id(connection, key_id)
-        if record is not None:
-            await keys.touch(connection, record.key_id)
+    async with gateway.reading.connect() as connection:
+        record = await keys.enter_by_id(connection, key_id)
     return _caller(record) if record else None
 
 
@@ -100,28 +108,38 @@ def demand(caller: Caller, scope: Scope) -> None:
         )
 
 
+async def caller_of(request: Request) -> Caller:
+    """The caller named by `Authorization: Bearer yq_...`, asked once a request. 401 or 429."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not key:
+        raise Problem(
+            401,
+            "key-missing",
+            "the request carries no API key",
+            "send the header `Authorization: Bearer yq_...`",
+            headers=_CHALLENGE,
+        )
+    found = await check_key(gateway_of(request), key.strip(), limited=True)
+    if found is None:
+        raise Problem(
+            401,
+            "key-not-valid",
+            "the API key does not exist, has expired or was revoked",
+            "make a new one: yuqing gateway create-key",
+            headers=_CHALLENGE,
+        )
+    request.state.caller = found
+    return found
+
+
 def key_with(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
     """A dependency: the caller named by `Authorization: Bearer yq_...`, with at least this scope. 401 or 403."""
 
     async def caller(request: Request) -> Caller:
-        kind, _, key = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not key:
-            raise Problem(
-                401,
-                "key-missing",
-                "the request carries no API key",
-                "send the header `Authorization: Bearer yq_...`",
-                headers=_CHALLENGE,
-            )
-        found = await check_key(gateway_of(request), key.strip())
-        if found is None:
-            raise Problem(
-                401,
-                "key-not-valid",
-                "the API key does not exist, has expired or was revoked",
-                "make a new one: yuqing gateway create-key",
-                headers=_CHALLENGE,
-            )
+        found = await caller_of(request)
         demand(found, scope)
         return found
 

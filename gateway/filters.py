@@ -1,7 +1,7 @@
 """The query parameters of lists, the same for the API and the pages. An empty parameter, as forms send it, is none."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 from fastapi import Depends, Query, Request
@@ -106,6 +106,14 @@ def terms_of(words: str | None) -> Terms | None:
     return terms
 
 
+def check_category(category: str | None) -> None:
+    """422 for a category that does not exist."""
+    if category is not None and category not in CATEGORIES:
+        raise bad_request(
+            "query.category", f"there is no category {category!r}", f"the categories are {' '.join(CATEGORIES)}"
+        )
+
+
 def document_filter(
     request: Request,
     company: CompanyId = None,
@@ -122,10 +130,7 @@ def document_filter(
     sort: SortBy = None,
 ) -> DocumentFilter:
     """The filter of a list of documents."""
-    if category is not None and category not in CATEGORIES:
-        raise bad_request(
-            "query.category", f"there is no category {category!r}", f"the categories are {' '.join(CATEGORIES)}"
-        )
+    check_category(category)
     terms = terms_of(q)
     if sort == "relevance" and terms is None:
         raise bad_request("query.sort", "relevance needs words to be relevant to", "give q, or sort by time or risk")
@@ -154,6 +159,23 @@ def verdict_filter(
 ) -> VerdictFilter:
     """The filter of a company's verdicts."""
     return VerdictFilter(sentiment, risk, moment(request, "since", since), moment(request, "until", until))
+
+
+@dataclass(frozen=True)
+class Period:
+    """A stretch of time, from `since` on and before `until`, both with a zone."""
+
+    since: datetime
+    until: datetime
+
+
+def trend_period(request: Request, days: float, since: datetime | None, until: datetime | None) -> Period:
+    """The period asked for: up to now, and `days` long unless `since` says otherwise. 422 when it ends before it begins."""
+    end = moment(request, "until", until) or datetime.now(gateway_of(request).zone)
+    start = moment(request, "since", since) or end - timedelta(days=days)
+    if start >= end:
+        raise bad_request("query.since", "is not before the end of the period", "give since < until")
+    return Period(start, end)
 
 
 DocumentFilterQuery = Annotated[DocumentFilter, Depends(document_filter)]

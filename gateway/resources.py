@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.media_weights import media_weights
 from yuqing.database.session import async_engine
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, SettingsError
@@ -29,6 +30,11 @@ class Gateway:
     def reading(self) -> AsyncEngine:
         """The same pool for single statements that only read: without BEGIN and ROLLBACK around them."""
         return self.database.execution_options(isolation_level="AUTOCOMMIT")
+
+    @cached_property
+    def weights(self) -> dict[str, float]:
+        """The influence of each site, from the site files; a site that has none counts 1."""
+        return media_weights(self.settings)
 
     @cached_property
     def store(self) -> ObjectStore:

@@ -297,6 +297,10 @@ class GatewaySettings(Section):
         "Asia/Shanghai", description="IANA zone of times on the pages and of times given without one"
     )
     page_size: int = Field(30, ge=1, le=100, description="documents a page")
+    requests_per_minute: int = Field(
+        1200, ge=1, description="of a key in the long run, unless it has a limit of its own"
+    )
+    burst: int = Field(200, ge=1, description="requests of a key that may come at once")
     body_limit_bytes: int = Field(
         2**20, ge=2**10, description="largest request body; /v1/analyze takes 100,000 characters"
     )

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.api.answers import PROBLEMS
 from gateway.api.companies import Name
 from gateway.auth import Caller, key_with
+from gateway.idempotency import IdempotentRoute
 from gateway.problems import RETRY_AFTER_S, Problem
 from gateway.resources import gateway_of
 from yuqing.contracts import Evidence, Lineage, Sentiment
 from yuqing.errors import NotConfigured, YuqingError
 
-router = APIRouter(prefix="/v1", tags=["analyses"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["analyses"], responses=PROBLEMS, route_class=IdempotentRoute)
 
 
 class NewText(BaseModel):

@@ -35,7 +35,9 @@ _MEANINGS = {
     403: "The key's scope does not include this",
     404: "It does not exist, or not for this team",
     413: "The body is too large",
+    409: "It exists already, or the same request is under way",
     422: "A parameter or the body is not valid; `errors` says which",
+    429: "The key has spent its requests; `Retry-After` says for how long",
     503: "A dependency is away; `Retry-After` says when to try again",
 }
 

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from gateway.api.answers import PROBLEMS
 from gateway.auth import Caller, key_with
+from gateway.idempotency import IdempotentRoute
 from gateway.problems import Problem, not_found
 from gateway.queries.companies import CompanyExists, CompanySummary, insert_company, list_companies
 from gateway.resources import Gateway, gateway_of
@@ -16,7 +17,7 @@ from yuqing.text.bigrams import query_bigrams
 from yuqing.text.normalise import fold, normalise
 from yuqing.text.query import QueryError, parse
 
-router = APIRouter(prefix="/v1/companies", tags=["companies"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/companies", tags=["companies"], responses=PROBLEMS, route_class=IdempotentRoute)
 
 # A single character is part of too many words to be a name; the longest registered Chinese company names have about 50.
 SHORTEST_NAME, LONGEST_NAME = 2, 60
@@ -85,7 +86,7 @@ async def add_company(gateway: Gateway, caller: Caller, company: NewCompany) -> 
     exclude_words = list(dict.fromkeys(company.exclude_words))
     async with gateway.database.begin() as connection:
         try:
-            actor = f"key:{caller.prefix} {caller.name}"
+            actor = caller.actor
             company_id = await insert_company(
                 connection, caller.team_id, actor, company.name, aliases, exclude_words, company.query
             )

@@ -16,6 +16,7 @@ from gateway.api.documents import DocId
 from gateway.auth import Caller, key_with
 from gateway.etags import demand_match, etag, not_modified
 from gateway.filters import Since, moment
+from gateway.idempotency import IdempotentRoute
 from gateway.problems import Problem, bad_request, not_found
 from gateway.queries import audit
 from gateway.queries.corrections import (
@@ -32,7 +33,7 @@ from gateway.queries.verdicts import CompanyVerdict, verdict_of
 from gateway.resources import gateway_of
 from yuqing.contracts import RISK_TYPES, Sentiment
 
-router = APIRouter(prefix="/v1", tags=["corrections"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["corrections"], responses=PROBLEMS, route_class=IdempotentRoute)
 
 Viewer = Annotated[Caller, Depends(key_with("viewer"))]
 Analyst = Annotated[Caller, Depends(key_with("analyst"))]

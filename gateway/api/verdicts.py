@@ -11,7 +11,7 @@ from gateway.api.documents import DocId
 from gateway.auth import Caller, key_with
 from gateway.filters import PagingQuery, VerdictFilterQuery
 from gateway.problems import not_found
-from gateway.queries.companies import list_companies
+from gateway.queries.companies import company_exists
 from gateway.queries.documents import may_read
 from gateway.queries.verdicts import Analysis, CompanyVerdict, VerdictPage, analysis_of, list_verdicts, verdicts_of
 from gateway.resources import gateway_of
@@ -51,6 +51,6 @@ async def verdicts(
 ) -> VerdictPage:
     """Newest document first."""
     async with gateway_of(request).reading.connect() as connection:
-        if not await list_companies(connection, caller.team_id, company_id):
+        if not await company_exists(connection, caller.team_id, company_id):
             raise not_found(f"company {company_id}")
         return await list_verdicts(connection, caller.team_id, company_id, wanted, limit=page.limit, cursor=page.cursor)

@@ -85,6 +85,12 @@ async def list_companies(
     )
 
 
+async def company_exists(connection: AsyncConnection, team_id: int, company_id: int) -> bool:
+    """Whether it is one of the team's."""
+    statement = select(Company.id).where(Company.team_id == team_id, Company.id == company_id)
+    return (await connection.execute(statement)).first() is not None
+
+
 async def insert_company(
     connection: AsyncConnection,
     team_id: int,

@@ -63,6 +63,8 @@ class Cursor:
         return self
 
 
-def after(cursor: Cursor, time: ColumnElement[datetime], doc_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+def after(
+    cursor: Cursor, time: ColumnElement[datetime] | InstrumentedAttribute[datetime], doc_id: InstrumentedAttribute[str]
+) -> ColumnElement[bool]:
     """The rows behind the cursor in the order (time DESC, doc_id), so written that the index is walked from there."""
     return and_(time <= cursor.time, or_(time < cursor.time, doc_id > cursor.doc_id))

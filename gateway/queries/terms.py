@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, String, and_, cast, func, literal, or_
 from sqlalchemy.dialects.postgresql import TSQUERY
@@ -62,12 +63,12 @@ def matches(
     return and_(*conditions)
 
 
-def _folded(column: InstrumentedAttribute[str], word: str) -> ColumnElement[str]:
+def _folded(column: InstrumentedAttribute[str], word: str) -> ColumnElement[str] | InstrumentedAttribute[str]:
     """The column as the word is to be looked for in it; lower() of a long text costs more than all the rest."""
     return column if word.upper() == word else func.lower(column)
 
 
-def times_in(column: InstrumentedAttribute[str], word: str) -> ColumnElement[int]:
+def times_in(column: InstrumentedAttribute[str], word: str) -> ColumnElement[Any]:
     """How often the word stands in the column."""
     folded = _folded(column, word)
     return (func.length(folded) - func.length(func.replace(folded, word, ""))) / len(word)

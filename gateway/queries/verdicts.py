@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Lateral, RowMapping, Select, not_, select
+from sqlalchemy import FromClause, RowMapping, Select, not_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.queries.cursors import Cursor, after
@@ -151,7 +151,7 @@ _CORRECTED = ("sentiment", "risk_level", "risk_types", "evidence")
 SCORE_OF = {"positive": 1.0, "neutral": 0.0, "negative": -1.0}
 
 
-def _latest_correction() -> Lateral:
+def _latest_correction() -> FromClause:
     """The last version that corrects the verdict of this text; the triggers of `coverage` know the same rule."""
     return (
         select(Correction)

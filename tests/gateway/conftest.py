@@ -25,7 +25,7 @@ RECORDING = Path(__file__).parents[2] / "examples" / "newsroom" / "recordings" /
 def running(**changes: Any) -> Iterator[str]:
     """A gateway with the test's settings and these changes; yields its base address."""
     # A busy machine must not look like a dependency that is away.
-    settings = load_settings(gateway={"dependency_timeout_s": 60}, **changes)
+    settings = load_settings(**{"gateway": {"dependency_timeout_s": 60}, **changes})
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

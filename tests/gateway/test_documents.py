@@ -310,9 +310,8 @@ def test_rare_words_are_found_behind_the_walk(
 
     names = {doc_id: name for name, doc_id in press.items()}
     everything = {query: pages(api, q=query) for query, _ in SEARCHES if query.strip()}
-    for walk in (1, 2, 5):
-        monkeypatch.setattr(selection, "WALK", walk)
-        for query, expected in SEARCHES:
-            assert pages(api, q=query) == everything[query], query
-            assert {names[doc_id] for doc_id in everything[query]} == expected
-        assert [names[doc_id] for doc_id in pages(api, q="召回", collapse=True)] == ["recall"]
+    monkeypatch.setattr(selection, "WALK", 2)
+    for query, expected in SEARCHES:
+        assert pages(api, q=query) == everything[query], query
+        assert {names[doc_id] for doc_id in everything[query]} == expected
+    assert [names[doc_id] for doc_id in pages(api, q="召回", collapse=True)] == ["recall"]

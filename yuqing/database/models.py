@@ -347,14 +347,14 @@ class Coverage(Base):
             "team_id",
             sql("time DESC"),
             "doc_id",
-            postgresql_include=["company_id", "sentiment", "risk_level"],
+            postgresql_include=["company_id", "sentiment", "risk_level", "site"],
         ),
         Index(
             "coverage_by_company",
             "company_id",
             sql("time DESC"),
             "doc_id",
-            postgresql_include=["sentiment", "risk_level", "site"],
+            postgresql_include=["team_id", "sentiment", "risk_level", "site"],
         ),
         Index(
             "coverage_by_risk",
@@ -388,6 +388,7 @@ class ApiKey(Base):
     """A key to the gateway: only its SHA-256 and its first characters are kept."""
 
     __tablename__ = "api_keys"
+    __table_args__ = (Index("api_keys_by_team", "team_id", "id"),)
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
@@ -399,12 +400,41 @@ class ApiKey(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    requests_per_minute: Mapped[int | None] = mapped_column(Integer)
+
+
+class RateLimit(Base):
+    """Until when a key has spent its requests (the virtual time of the generic cell rate algorithm).
+
+    Unlogged: a crash of the database forgives what was spent.
+    """
+
+    __tablename__ = "rate_limits"
+    __table_args__ = {"prefixes": ["UNLOGGED"]}
+
+    key_id: Mapped[int] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
+    spent_until: Mapped[datetime]
+
+
+class IdempotentRequest(Base):
+    """The answer to a POST with an `Idempotency-Key`, for whoever sends it again; without status it is under way."""
+
+    __tablename__ = "idempotent_requests"
+
+    key_id: Mapped[int] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(_SHA256)
+    status: Mapped[int | None] = mapped_column(SmallInteger)
+    headers: Mapped[dict[str, Any] | None]
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = _created()
 
 
 class AuditEntry(Base):
     """Who changed what, when."""
 
     __tablename__ = "audit_log"
+    __table_args__ = (Index("audit_log_by_team", "team_id", "id"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     team_id: Mapped[int | None] = mapped_column(ForeignKey("teams.id"))

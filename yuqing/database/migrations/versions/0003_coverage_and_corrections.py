@@ -166,14 +166,14 @@ def upgrade() -> None:
         "coverage",
         ["team_id", sa.literal_column("time DESC"), "doc_id"],
         unique=False,
-        postgresql_include=["company_id", "sentiment", "risk_level"],
+        postgresql_include=["company_id", "sentiment", "risk_level", "site"],
     )
     op.create_index(
         "coverage_by_company",
         "coverage",
         ["company_id", sa.literal_column("time DESC"), "doc_id"],
         unique=False,
-        postgresql_include=["sentiment", "risk_level", "site"],
+        postgresql_include=["team_id", "sentiment", "risk_level", "site"],
     )
     op.create_index(
         "coverage_by_risk",

@@ -1,0 +1,93 @@
+"""`Idempotency-Key` on POST: whoever sends a request again, not knowing whether it arrived, gets the first answer.
+
+Kept for a day by key and name. Answers that report an error are not kept: the request may be tried again.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from gateway.auth import caller_of
+from gateway.problems import RETRY_AFTER_S, Problem, bad_request
+from gateway.resources import Gateway, gateway_of
+from yuqing.database.models import IdempotentRequest
+
+HEADER = "Idempotency-Key"
+KEPT = timedelta(days=1)
+# A process that died leaves its request "under way"; the longest one, an analysis, is given up after a minute.
+GIVEN_UP = timedelta(minutes=5)
+_NAME = re.compile(r"[\x21-\x7e]{1,200}")
+_REPEATED = ("content-type", "location", "etag", "cache-control")
+
+
+class IdempotentRoute(APIRoute):
+    """A route whose POST honours `Idempotency-Key`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's handler, behind the look for an earlier answer."""
+        handle = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            name = request.headers.get(HEADER)
+            if request.method != "POST" or name is None:
+                return await handle(request)
+            if not _NAME.fullmatch(name):
+                raise bad_request(f"header.{HEADER}", "has to be 1 to 200 visible ASCII characters")
+            return await _once(request, name, handle)
+
+        return handler
+
+
+async def _once(request: Request, name: str, handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
+    gateway, key_id = gateway_of(request), (await caller_of(request)).key_id
+    body = await request.body()
+    fingerprint = hashlib.sha256(f"{request.url.path}?{request.url.query}\n".encode() + body).hexdigest()
+    earlier = await _begin(gateway, key_id, name, fingerprint)
+    if earlier is not None:
+        return earlier
+    of_request = and_(IdempotentRequest.key_id == key_id, IdempotentRequest.name == name)
+    answered = False
+    try:
+        response = await handle(request)
+        answered = response.status_code < 400 and isinstance(getattr(response, "body", None), bytes)
+    finally:
+        if not answered:
+            async with gateway.database.begin() as connection:
+                await connection.execute(delete(IdempotentRequest).where(of_request))
+    if answered:
+        headers = {header: response.headers[header] for header in _REPEATED if header in response.headers}
+        kept = {"status": response.status_code, "headers": headers, "body": bytes(response.body)}
+        async with gateway.database.begin() as connection:
+            await connection.execute(update(IdempotentRequest).where(of_request).values(kept))
+    return response
+
+
+async def _begin(gateway: Gateway, key_id: int, name: str, fingerprint: str) -> Response | None:
+    """None: the request is ours to do. The earlier answer; Problem 409 while it is under way, 422 for another body."""
+    row = IdempotentRequest
+    stale = or_(row.created_at < func.now() - KEPT, and_(row.status.is_(None), row.created_at < func.now() - GIVEN_UP))
+    async with gateway.database.begin() as connection:
+        await connection.execute(delete(row).where(row.key_id == key_id, stale))
+        new = upsert(row).values(key_id=key_id, name=name, fingerprint=fingerprint).on_conflict_do_nothing()
+        if (await connection.execute(new.returning(row.key_id))).first():
+            return None
+        columns = (row.fingerprint, row.status, row.headers, row.body)
+        kept = (await connection.execute(select(*columns).where(row.key_id == key_id, row.name == name))).first()
+    if kept is not None and kept.fingerprint != fingerprint:
+        raise bad_request(f"header.{HEADER}", "was used for another request", "take a new one for each request")
+    if kept is None or kept.status is None:
+        raise Problem(
+            409,
+            "under-way",
+            "the same request is under way",
+            "ask again in a moment",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
+    return Response(kept.body, status_code=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})

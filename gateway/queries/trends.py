@@ -1,0 +1,296 @@
+"""Trends: what a team's coverage was over time, and who had how much of it. Everything comes from `coverage`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Integer, Select, String, cast, func, null, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.media_weights import ORDINARY
+from gateway.queries.selection import DocumentFilter, fits
+from yuqing.contracts import SENTIMENTS
+from yuqing.database.models import Company, Coverage, DocumentAnalysisRow
+
+Interval = Literal["hour", "day", "week"]
+GroupBy = Literal["company", "site", "category"]
+SourceBy = Literal["site", "source"]
+
+LEVELS = range(5)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Documents of a stretch of coverage, and the verdicts shown on them; a document may have several.
+
+    Shares are of the verdicts, None where there is none; `risk` counts verdicts by level 0 to 4.
+    """
+
+    documents: int
+    positive: int
+    neutral: int
+    negative: int
+    risk: tuple[int, ...]
+
+    @property
+    def verdicts(self) -> int:
+        """All of them."""
+        return self.positive + self.neutral + self.negative
+
+
+@dataclass(frozen=True)
+class Point:
+    """One hour, day or week, from `time` on."""
+
+    time: datetime
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Series:
+    """A point for each interval, also the empty ones. `key` is what was grouped by: a company's id, a site, a category."""
+
+    key: str | None
+    name: str | None
+    total: Tally
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A company's part of the coverage. `reach` is the sum of the media's weights, document by document."""
+
+    company_id: int
+    company: str
+    share: float
+    reach: float
+    reach_share: float
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Source:
+    """A medium: `name` is a site, or what the pages name as their source."""
+
+    name: str
+    weight: float | None
+    share: float
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """A keyword of the analyses: in how many documents, how many with a negative verdict, how many the period before."""
+
+    keyword: str
+    documents: int
+    negative: int
+    before: int
+
+
+def _counts() -> list[ColumnElement[Any]]:
+    """The columns of a Tally: documents (each once), verdicts by sentiment, verdicts by risk level."""
+    sentiments = [func.count().filter(Coverage.sentiment == sentiment) for sentiment in SENTIMENTS]
+    levels = [func.count().filter(Coverage.risk_level == level) for level in LEVELS]
+    return [*sentiments, *levels]
+
+
+def _documents(wanted: DocumentFilter, grouped_by_company: bool) -> ColumnElement[int]:
+    # Of one company each document has one row; to count distinct ones costs a sort.
+    alone = wanted.company_id is not None or grouped_by_company
+    return func.count() if alone else func.count(Coverage.doc_id.distinct())
+
+
+def _tally(documents: int, counts: Any) -> Tally:
+    positive, neutral, negative, *risk = counts
+    return Tally(documents, positive, neutral, negative, tuple(risk))
+
+
+def _sum(tallies: list[Tally]) -> Tally:
+    # Intervals and sites have no document in common.
+    return Tally(
+        sum(tally.documents for tally in tallies),
+        sum(tally.positive for tally in tallies),
+        sum(tally.neutral for tally in tallies),
+        sum(tally.negative for tally in tallies),
+        tuple(sum(tally.risk[level] for tally in tallies) for level in LEVELS),
+    )
+
+
+EMPTY = Tally(0, 0, 0, 0, (0,) * len(LEVELS))
+
+
+def starts(interval: Interval, since: datetime, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """The beginnings of all intervals that the period touches, in the zone; weeks begin on Monday.
+
+    Days are days of the calendar there, 23 or 25 hours long when the clocks change.
+    """
+    local = since.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    if interval != "hour":
+        local = local.replace(hour=0)
+    if interval == "week":
+        local -= timedelta(days=local.weekday())
+    step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}[interval]
+    while local < until:
+        yield local
+        if interval == "hour":  # an hour of the clock may not exist, or be there twice
+            local = (local.astimezone(ZoneInfo("UTC")) + step).astimezone(zone)
+        else:
+            local += step
+
+
+async def series(
+    connection: AsyncConnection,
+    team_id: int,
+    wanted: DocumentFilter,
+    interval: Interval,
+    zone: ZoneInfo,
+    *,
+    by: GroupBy | None = None,
+    groups: int = 10,
+) -> tuple[Series, ...]:
+    """Coverage by interval; with `by` the `groups` with the most documents, the largest first. One statement.
+
+    `wanted` must have `since` and `until`.
+    """
+    assert wanted.since is not None
+    assert wanted.until is not None
+    bucket = func.date_trunc(interval, Coverage.time, zone.key)
+    groups_of: dict[GroupBy | None, list[ColumnElement[Any]]] = {
+        None: [],
+        "company": [cast(Coverage.company_id, String), Company.name],
+        "site": [cast(Coverage.site, String)],
+        "category": [cast(Coverage.category, String)],
+    }
+    group = groups_of[by]
+    shown = [*group, null(), null()][:2]
+    statement: Select[Any] = (
+        select(bucket, *shown, _documents(wanted, by == "company"), *_counts())
+        .where(*fits(Coverage, team_id, wanted))
+        .group_by(bucket, *group)
+    )
+    if by == "company":
+        statement = statement.join(Company, Company.id == Coverage.company_id)
+    found: dict[tuple[str | None, str | None], dict[datetime, Tally]] = {}
+    for time, key, label, documents, *rest in await connection.execute(statement):
+        found.setdefault((key, label), {})[time] = _tally(documents, rest)
+    if by is None:
+        found.setdefault((None, None), {})
+    times = list(starts(interval, wanted.since, wanted.until, zone))
+    answer = [
+        Series(
+            key,
+            label,
+            _sum(list(points.values())),
+            tuple(Point(time, points.get(time, EMPTY)) for time in times),
+        )
+        for (key, label), points in found.items()
+    ]
+    return tuple(sorted(answer, key=lambda item: (-item.total.documents, item.key or ""))[:groups])
+
+
+async def share_of_voice(
+    connection: AsyncConnection, team_id: int, wanted: DocumentFilter, weights: Mapping[str, float]
+) -> tuple[Voice, ...]:
+    """The team's companies by their share of all mentions in the period, the loudest first. One statement."""
+    statement = (
+        select(Coverage.company_id, Company.name, Coverage.site, func.count(), *_counts())
+        .join(Company, Company.id == Coverage.company_id)
+        .where(*fits(Coverage, team_id, wanted))
+        .group_by(Coverage.company_id, Company.name, Coverage.site)
+    )
+    tallies: dict[tuple[int, str], list[Tally]] = {}
+    reach: dict[int, float] = {}
+    for company_id, company, site, documents, *rest in await connection.execute(statement):
+        tallies.setdefault((company_id, company), []).append(_tally(documents, rest))
+        reach[company_id] = reach.get(company_id, 0) + documents * weights.get(site, ORDINARY)
+    totals = {company: _sum(parts) for company, parts in tallies.items()}
+    mentions, reached = sum(total.documents for total in totals.values()), sum(reach.values())
+    voices = [
+        Voice(
+            company_id,
+            company,
+            total.documents / mentions,
+            round(reach[company_id], 3),
+            reach[company_id] / reached,
+            total,
+        )
+        for (company_id, company), total in totals.items()
+    ]
+    return tuple(sorted(voices, key=lambda voice: (-voice.tally.documents, voice.company_id)))
+
+
+async def top_sources(
+    connection: AsyncConnection,
+    team_id: int,
+    wanted: DocumentFilter,
+    weights: Mapping[str, float],
+    *,
+    by: SourceBy,
+    limit: int,
+) -> tuple[Source, ...]:
+    """The media with the most documents. One statement."""
+    name = Coverage.site if by == "site" else func.coalesce(Coverage.source, Coverage.site)
+    documents = _documents(wanted, False)
+    statement = (
+        select(name, documents.label("documents"), func.sum(documents).over(), *_counts())
+        .where(*fits(Coverage, team_id, wanted))
+        .group_by(name)
+        .order_by(documents.desc(), name)
+        .limit(limit)
+    )
+    rows = await connection.execute(statement)
+    return tuple(
+        Source(
+            medium,
+            weights.get(medium, ORDINARY) if by == "site" else None,
+            number / int(everything),
+            _tally(number, rest),
+        )
+        for medium, number, everything, *rest in rows
+    )
+
+
+async def top_keywords(
+    connection: AsyncConnection, team_id: int, wanted: DocumentFilter, *, limit: int
+) -> tuple[Keyword, ...]:
+    """The keywords of the most documents, with their number in the period of the same length before. One statement."""
+    assert wanted.since is not None
+    assert wanted.until is not None
+    earlier = DocumentFilter(
+        company_id=wanted.company_id,
+        site=wanted.site,
+        category=wanted.category,
+        since=wanted.since - (wanted.until - wanted.since),
+        until=wanted.since,
+    )
+
+    def counted(period: DocumentFilter) -> Any:
+        covered = (
+            select(
+                Coverage.doc_id,
+                cast(func.bool_or(func.coalesce(Coverage.sentiment, "") == "negative"), Integer).label("negative"),
+            )
+            .where(*fits(Coverage, team_id, period))
+            .group_by(Coverage.doc_id)
+            .subquery()
+        )
+        words = (
+            select(func.unnest(DocumentAnalysisRow.keywords).label("keyword"), covered.c.negative)
+            .join(covered, covered.c.doc_id == DocumentAnalysisRow.doc_id)
+            .subquery()
+        )
+        numbers = (func.count().label("documents"), func.sum(words.c.negative).label("negative"))
+        return select(words.c.keyword, *numbers).group_by(words.c.keyword)
+
+    top = counted(wanted)
+    top = top.order_by(func.count().desc(), top.selected_columns.keyword).limit(limit).cte("top")
+    before = counted(earlier).subquery("before")
+    statement = (
+        select(top.c.keyword, top.c.documents, top.c.negative, func.coalesce(before.c.documents, 0))
+        .outerjoin(before, before.c.keyword == top.c.keyword)
+        .order_by(top.c.documents.desc(), top.c.keyword)
+    )
+    return tuple(Keyword(*row) for row in await connection.execute(statement))
