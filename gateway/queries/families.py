@@ -131,7 +131,7 @@ async def _firsts(connection: AsyncConnection, team_id: int, groups: Sequence[st
         .order_by(Coverage.group_id, Coverage.first_seen, Coverage.doc_id)
         .distinct(Coverage.group_id)
     )
-    return {group: First(*rest) for group, *rest in await connection.execute(statement)}
+    return {row[0]: First(*row[1:]) for row in await connection.execute(statement)}
 
 
 async def spread(

@@ -71,9 +71,9 @@ WITH found AS (
 )
 SELECT found.id, found.team_id, found.team, found.name, found.prefix, found.sha256, found.scope, found.last_used_at,
     found.expires_at,
-    CASE WHEN NOT :limited OR EXISTS (SELECT FROM taken) THEN 0 ELSE GREATEST(0.001, EXTRACT(epoch FROM
+    CAST(CASE WHEN NOT :limited OR EXISTS (SELECT FROM taken) THEN 0 ELSE GREATEST(0.001, EXTRACT(epoch FROM
         (SELECT spent_until FROM rate_limits WHERE key_id = found.id) - clock_timestamp() - (:burst - 1) * found.step))
-    END AS wait_s
+    END AS float) AS wait_s
 FROM found
 """
 _BY_HASH = text(_ENTER.format(condition="k.sha256 = :sought"))
@@ -91,7 +91,7 @@ async def _enter(
         "burst": limit.burst if limit else 1,
     }
     row = (await connection.execute(statement, values)).first()
-    return KeyRecord(*row[:-1], float(row.wait_s)) if row else None
+    return KeyRecord(*row) if row else None
 
 
 async def enter_by_hash(connection: AsyncConnection, sha256: str, limit: Limit | None) -> KeyRecord | None:

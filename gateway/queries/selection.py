@@ -113,8 +113,8 @@ def _not_first(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnElem
 def _keys(team_id: int, wanted: DocumentFilter, cursor: Cursor | None) -> Select[Any]:
     """(time, doc_id, first_seen, group_id) of the documents that fit but for their words, newest first, each once."""
     covered = aliased(Coverage)
-    columns = (covered.time, covered.doc_id, covered.first_seen, covered.group_id)
-    statement: Select[Any] = select(*columns).where(*fits(covered, team_id, wanted))
+    columns: tuple[Any, ...] = (covered.time, covered.doc_id, covered.first_seen, covered.group_id)
+    statement = select(*columns).where(*fits(covered, team_id, wanted))
     if wanted.company_id is None:
         statement = statement.distinct()  # over a sorted index: it stops early
     if cursor is not None:

@@ -160,7 +160,7 @@ async def series(
     bucket = func.date_trunc(interval, Coverage.time, zone.key)
     groups_of: dict[GroupBy | None, list[ColumnElement[Any]]] = {
         None: [],
-        "company": [cast(Coverage.company_id, String), Company.name],
+        "company": [cast(Coverage.company_id, String), cast(Company.name, String)],
         "site": [cast(Coverage.site, String)],
         "category": [cast(Coverage.category, String)],
     }
