@@ -1,4 +1,4 @@
-"""`yuqing analyze`, `yuqing sentiment` and `yuqing llm serve|merge|dataset|train`."""
+"""`yuqing analyze`, `yuqing sentiment` and `yuqing llm serve|merge|dataset|train|convert-baichuan`."""
 
 import asyncio
 import json
@@ -216,3 +216,22 @@ def train(
     data = {"name": samples.name, "sha256": file_digest(samples)}
     card = write_card(out, settings.llm.base, base_sha256(settings), PROMPT_VERSION, data)
     typer.echo(json.dumps(card["metrics"]))
+
+
+@app.command("convert-baichuan")
+def convert_baichuan(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of a Baichuan-7B or Baichuan2-7B checkpoint, or of a LoRA on it.")
+    ],
+    target: Annotated[Path, typer.Argument(help="Folder to make; one that is there already is checked.")],
+) -> None:
+    """Convert a Baichuan checkpoint, or a LoRA adapter trained on one, to the layout of LLaMA (docs/baichuan.md)."""
+    from llm.baichuan.adapter import convert_adapter, is_adapter
+    from llm.baichuan.convert import convert
+
+    telemetry.configure(get_settings().telemetry, stage="llm")
+    if is_adapter(source):
+        typer.echo(f"{target}: LoRA on {', '.join(convert_adapter(source, target)['target_modules'])}")
+        return
+    manifest = convert(source, target)
+    typer.echo(f"{target}: {manifest['model']}, {manifest['number_type']}, {len(manifest['files'])} files")
