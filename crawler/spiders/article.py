@@ -25,7 +25,8 @@ from yuqing.sites import Site
 if TYPE_CHECKING:
     from crawler.site_crawler import SiteCrawler
 
-_CANONICAL_HINT = re.compile(r"""<link\b[^>]{0,500}\brel\s*=\s*["']?canonical""", re.IGNORECASE)
+# Not past the next tag: on a page of nothing but <link it would look at each character five hundred times.
+_CANONICAL_HINT = re.compile(r"""<link\b[^<>]{0,500}\brel\s*=\s*["']?canonical""", re.IGNORECASE)
 _REFUSED_BYTES = 65_536  # kept of a body that is no text: enough to see what it is
 _TEXTUAL = re.compile(r"html|xml|json|javascript")
 

@@ -23,6 +23,7 @@ _ASSIGNMENT = re.compile(r"=\s*(?=[{\[])")
 _CHINESE_TIME = re.compile(
     r"((?:19|20)\d\d)\s*[年/.-]\s*(\d{1,2})\s*[月/.-]\s*(\d{1,2})\s*日?(?:[\sT]*(\d{1,2})[:：时](\d{2})(?:[:：分](\d{2}))?)?"
 )
+_MOST_SCRIPTS = 500  # of a page; the state of one stands in one of some dozens
 _LONGEST = 2_000  # characters of a hint; a selector that takes the whole page is a mistake
 
 
@@ -79,7 +80,7 @@ def _json_values(text: str) -> Iterator[Any]:
     if text.lstrip()[:1] in ("{", "["):
         yield from _parsed(text)
         return
-    for script in Selector(text, type="html").xpath("//script"):
+    for script in Selector(text, type="html").xpath(f"(//script)[position() <= {_MOST_SCRIPTS}]"):
         content = script.xpath("string()").get("")
         if "json" in script.attrib.get("type", ""):
             yield from _parsed(content)

@@ -31,6 +31,11 @@ def test_what_is_declared(text: str, declared: str | None) -> None:
     assert declared_canonical(text, "https://www.a.cn/n/1") == declared
 
 
+@pytest.mark.timeout(60)
+def test_a_page_of_nothing_but_links_is_read_in_no_time() -> None:
+    assert declared_canonical("<link " * 2_700_000, "https://www.a.cn/n/1") is None
+
+
 @pytest.mark.parametrize(
     ("declared", "believed"),
     [
