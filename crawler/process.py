@@ -216,6 +216,7 @@ class _Crawl:
             settled=seen.__contains__,
             runs=self.options.retry_runs,
             days=self.options.retry_days,
+            rest_s=self.options.retry_rest_s,
         )
         retries.load(self.store)
         return seen, retries

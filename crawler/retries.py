@@ -29,10 +29,8 @@ log = get_logger(__name__)
 # much, the oldest is left to the lists that may still show it.
 _MOST = 20_000
 # What was tried without success rests from the second time on: twice as long each time, up to a day. Working values. A
-# failure while the host answers otherwise is often one of minutes, and news does not wait; twenty tries then last nearly twelve
-# days instead of the three hours of twenty runs. A captcha goes away within an hour, or, as a login, never; thirty days then
-# cost some 35 requests.
-_FAILED_REST = timedelta(minutes=10)
+# failure while the host answers otherwise is often one of minutes, and news does not wait: it begins with
+# crawler.retry_rest_s. A captcha goes away within an hour, or, as a login, never; thirty days then cost some 35 requests.
 _REFUSED_REST = timedelta(hours=1)
 _LONGEST_REST = timedelta(days=1)
 
@@ -119,7 +117,8 @@ class Retries:
     runs at a time lose nothing to each other.
 
     address: an address's hash in the site's canonical form; settled: whether a hash needs no request;
-    runs, days: after how many attempts, or how long after the first, an address is given up.
+    runs, days: after how many attempts, or how long after the first, an address is given up; rest_s: how long an address
+    rests at first that has failed twice; 0: nothing rests, whatever earlier runs wrote.
     """
 
     site: str
@@ -127,6 +126,7 @@ class Retries:
     settled: Callable[[int], bool]
     runs: int = 20
     days: float = 30
+    rest_s: float = 600
     _entries: dict[_Key, Failure] = field(default_factory=dict)
     _failed_now: set[_Key] = field(default_factory=set)
     _in_vain_now: set[_Key] = field(default_factory=set)
@@ -156,7 +156,7 @@ class Retries:
     def rests(self, address: int) -> bool:
         """Whether the page of this hash has failed before and is not to be asked for yet, whoever announces it."""
         failure = self._entries.get(("page", address, ""))
-        return failure is not None and failure.rests_until is not None and failure.rests_until > now()
+        return failure is not None and self._rests(failure, now())
 
     def due_recordings(self) -> list[list[Failure]]:
         """Recordings to ask for again, by the pages that name them."""
@@ -239,9 +239,12 @@ class Retries:
         found = [
             failure
             for key, failure in self._entries.items()
-            if key[0] == role and key not in tried and (failure.rests_until or moment) <= moment
+            if key[0] == role and key not in tried and not self._rests(failure, moment)
         ]
         return sorted(found, key=lambda failure: (failure.attempts, failure.first_failed))
+
+    def _rests(self, failure: Failure, moment: datetime) -> bool:
+        return failure.rests_until is not None and failure.rests_until > moment and self.rest_s > 0
 
     def _key(self, failure: Failure) -> _Key:
         if failure.role == "page":
@@ -293,7 +296,7 @@ class Retries:
         """The entry with this run's attempt, which counts only when the host was there."""
         failure = self._entries[key]
         if key in self._failed_now and _host(failure.url) in self._hosts:
-            rests_until = _rest(_FAILED_REST, failure.attempts)
+            rests_until = _rest(timedelta(seconds=self.rest_s), failure.attempts)
             return replace(failure, attempts=failure.attempts + 1, rests_until=rests_until)
         return failure
 

@@ -100,6 +100,12 @@ class CrawlerSettings(Section):
     batch_seconds: float = Field(60, gt=0, description="or this age")
     retry_runs: int = Field(20, ge=1, description="runs in which a page or a recording may fail until it is given up,")
     retry_days: float = Field(30, gt=0, description="or days after the first failure")
+    retry_rest_s: float = Field(
+        # Twenty runs, each rest twice the last one and a day at most, are then spread over nearly twelve days.
+        600,
+        ge=0,
+        description="after two such runs it rests so long, then twice as long each time, a day at most; 0: nothing rests",
+    )
     seen_grace_hours: float = Field(
         24, gt=0, description="segments of seen addresses that are younger are not merged: a crawl may still write them"
     )

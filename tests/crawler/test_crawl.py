@@ -180,7 +180,7 @@ def test_failures_are_tried_again_and_the_gone_are_not(crawl: Crawl, web: WebSer
     web.hub([])
     web.article("/a/forbidden")
     web.asked.clear()
-    totals = crawl.run(retry_runs="3")
+    totals = crawl.run(retry_runs="3", retry_rest_s="0")
     assert totals["crawled"] == 1
     assert crawl.documents()[-1].parent_url == f"{web.url}/"
     assert {path for path in web.asked if path.startswith("/a/")} == {f"/a/{name}" for name in set(errors) - {"broken"}}

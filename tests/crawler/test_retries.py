@@ -161,6 +161,7 @@ def test_failures_of_a_host_that_answers_are_spread_over_days(monkeypatch: pytes
         one.answered(page(7))
         assert one.rests(1) == (bool(asked) and not one.due())
         assert not one.rests(2)
+        assert retries(store, rest_s=0).rests(1) is False
         if not one.rests(1):
             asked.append(passed)
             one.failed(page(1), "HTTP 503")
