@@ -103,7 +103,7 @@ def test_recordings(crawl: Crawl, web: WebServer, tmp_path: Path) -> None:
 
     # And the one after: the last one, and the record still has the others.
     web.answers["/never.mp3"] = Answer(FILM)
-    crawl.run(**quick)
+    crawl.run(**quick, retry_rest_s="0")
     assert [reference.sha256 for reference in newest(crawl)["5"].media][1:] == [sound, film]
     waiting = [line for item in crawl.store.list("retries/") for line in lines(crawl.store.get(item.key))]
     assert {json.loads(line)["url"].rsplit("/", 1)[1] for line in waiting} == {"page.mp4", "broken.mp4"}
