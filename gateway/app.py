@@ -17,6 +17,7 @@ from gateway.api import (
     companies,
     corrections,
     documents,
+    export,
     health,
     keys,
     media,
@@ -71,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = open_gateway(settings)
-    api = (companies, documents, verdicts, corrections, trends, media, analyze, keys, health)
+    api = (companies, export, documents, verdicts, corrections, trends, media, analyze, keys, health)
     for resource in (*api, sign_in, overview, document):
         app.include_router(resource.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

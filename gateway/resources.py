@@ -1,5 +1,6 @@
 """What a request may use: the settings, the database's pool, the object store, the secret of the sessions."""
 
+import asyncio
 import os
 import secrets
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ class Gateway:
     def reading(self) -> AsyncEngine:
         """The same pool for single statements that only read: without BEGIN and ROLLBACK around them."""
         return self.database.execution_options(isolation_level="AUTOCOMMIT")
+
+    @cached_property
+    def exports(self) -> asyncio.Semaphore:
+        """As many exports as may be written at the same time: each holds a connection until its last row."""
+        return asyncio.Semaphore(self.settings.gateway.exports)
 
     @cached_property
     def weights(self) -> dict[str, float]:

@@ -313,6 +313,7 @@ class GatewaySettings(Section):
     analyze_timeout_s: float = Field(60, gt=0, description="wait for the language model's answer to POST /v1/analyze")
     dependency_timeout_s: float = Field(2, gt=0, description="wait for each dependency that /readyz asks")
     shutdown_s: int = Field(20, ge=1, description="time that requests under way have to finish after SIGTERM")
+    exports: int = Field(2, ge=1, description="exports written at the same time; each holds a database connection")
     match_limit: int = Field(20_000, ge=1, description="latest documents in which a new company is looked for")
 
 

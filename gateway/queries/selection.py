@@ -88,7 +88,7 @@ def fits(covered: type[Coverage], team_id: int, wanted: DocumentFilter) -> list[
     return conditions
 
 
-def _holds(wanted: DocumentFilter, doc_id: Any) -> ColumnElement[bool]:
+def holds(wanted: DocumentFilter, doc_id: Any) -> ColumnElement[bool]:
     """Whether the document of this id holds the words."""
     assert wanted.terms is not None
     document = aliased(Document)
@@ -97,7 +97,7 @@ def _holds(wanted: DocumentFilter, doc_id: Any) -> ColumnElement[bool]:
     )
 
 
-def _not_first(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnElement[bool]:
+def earlier_fits(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnElement[bool]:
     """Whether an earlier document of the same reprint group is in the list too."""
     other = aliased(Coverage)
     earlier = or_(
@@ -106,7 +106,7 @@ def _not_first(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnElem
     )
     conditions = [other.group_id == covered.group_id, earlier, *fits(other, team_id, wanted)]
     if wanted.terms is not None:
-        conditions.append(_holds(wanted, other.doc_id))
+        conditions.append(holds(wanted, other.doc_id))
     return exists().where(*conditions)
 
 
@@ -130,7 +130,7 @@ async def _by_time(
         if not wanted.collapse:
             return await _read(connection, keys.limit(limit))
         found = keys.subquery("found")
-        statement = select(found).where(not_(_not_first(found.c, team_id, wanted)))
+        statement = select(found).where(not_(earlier_fits(found.c, team_id, wanted)))
         return await _read(connection, statement.order_by(found.c.time.desc(), found.c.doc_id).limit(limit))
     walked = keys.limit(WALK).subquery("walked")
     answer = await _read(connection, _matching(walked, team_id, wanted, limit))
@@ -152,9 +152,9 @@ async def _by_time(
 
 
 def _matching(keys: Any, team_id: int, wanted: DocumentFilter, limit: int) -> Select[Any]:
-    statement = select(keys).where(_holds(wanted, keys.c.doc_id))
+    statement = select(keys).where(holds(wanted, keys.c.doc_id))
     if wanted.collapse:
-        statement = statement.where(not_(_not_first(keys.c, team_id, wanted)))
+        statement = statement.where(not_(earlier_fits(keys.c, team_id, wanted)))
     return statement.order_by(keys.c.time.desc(), keys.c.doc_id).limit(limit)
 
 
@@ -173,9 +173,9 @@ async def _by_risk(
         *fits(covered, team_id, wanted), not_(riskier)
     )
     if wanted.terms is not None:
-        statement = statement.where(_holds(wanted, covered.doc_id))
+        statement = statement.where(holds(wanted, covered.doc_id))
     if wanted.collapse:
-        statement = statement.where(not_(_not_first(covered, team_id, wanted)))
+        statement = statement.where(not_(earlier_fits(covered, team_id, wanted)))
     if cursor is not None:
         assert cursor.rank is not None
         behind = and_(risk == cursor.rank, after(cursor, covered.time, covered.doc_id))

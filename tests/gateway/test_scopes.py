@@ -36,6 +36,7 @@ ROUTES: dict[str, Route] = {
     "list_verdicts": Route("viewer", "GET", "/v1/companies/{company}/verdicts", owned=True),
     "list_documents": Route("viewer", "GET", "/v1/documents"),
     "search_documents": Route("viewer", "GET", "/v1/search?q=召回"),
+    "export_documents": Route("analyst", "GET", "/v1/documents/export?format=jsonl"),
     "read_document": Route("viewer", "GET", "/v1/documents/{document}", owned=True),
     "read_analysis": Route("viewer", "GET", "/v1/documents/{document}/analysis", owned=True),
     "read_verdict": Route("viewer", "GET", VERDICT, owned=True),

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -23,8 +24,8 @@ pytestmark = pytest.mark.service
 ZONE = ZoneInfo("Asia/Shanghai")
 
 
-def read(api: httpx.Client, name: str, **parameters: object) -> dict[str, object]:
-    answer = api.get(f"/v1/trends/{name}", params=parameters)  # type: ignore[arg-type]
+def read(api: httpx.Client, name: str, **parameters: Any) -> dict[str, Any]:
+    answer = api.get(f"/v1/trends/{name}", params=parameters)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -33,7 +34,7 @@ def test_volume_by_day_and_hour(api: httpx.Client, press: dict[str, str]) -> Non
     items = api.get("/v1/documents").json()["items"]
     days = Counter(datetime.fromisoformat(item["time"]).astimezone(ZONE).date().isoformat() for item in items)
     trend = read(api, "volume")
-    (series,) = trend["series"]  # type: ignore[misc]
+    (series,) = trend["series"]
     points = {point["time"][:10]: point["tally"] for point in series["points"]}
     assert len(points) in (30, 31)
     assert {day: tally["documents"] for day, tally in points.items() if tally["documents"]} == days
@@ -43,33 +44,33 @@ def test_volume_by_day_and_hour(api: httpx.Client, press: dict[str, str]) -> Non
         assert series["total"][sentiment] == sum(verdict["sentiment"] == sentiment for verdict in verdicts)
     levels = Counter(verdict["risk_level"] for verdict in verdicts)
     assert series["total"]["risk"] == [levels[level] for level in range(5)]
-    hours = read(api, "volume", interval="hour", company=company_id(api, "星河汽车"))["series"][0]  # type: ignore[index]
+    hours = read(api, "volume", interval="hour", company=company_id(api, "星河汽车"))["series"][0]
     assert len(hours["points"]) in (48, 49)
     assert sum(point["tally"]["documents"] for point in hours["points"]) == 3
     assert hours["total"]["negative"] == 3
-    weeks = read(api, "volume", interval="week", category="财务报告")["series"][0]  # type: ignore[index]
+    weeks = read(api, "volume", interval="week", category="财务报告")["series"][0]
     assert weeks["total"]["documents"] == 1
     assert all(datetime.fromisoformat(point["time"]).astimezone(ZONE).weekday() == 0 for point in weeks["points"])
 
 
 def test_volume_by_company_site_and_category(api: httpx.Client, press: dict[str, str]) -> None:
-    by_company = {item["name"]: item["total"]["documents"] for item in read(api, "volume", by="company")["series"]}  # type: ignore[index,attr-defined]
+    by_company = {item["name"]: item["total"]["documents"] for item in read(api, "volume", by="company")["series"]}
     assert by_company == {company["name"]: company["documents"] for company in api.get("/v1/companies").json()}
     items = api.get("/v1/documents").json()["items"]
-    by_site = {item["key"]: item["total"]["documents"] for item in read(api, "volume", by="site")["series"]}  # type: ignore[index,attr-defined]
+    by_site = {item["key"]: item["total"]["documents"] for item in read(api, "volume", by="site")["series"]}
     assert by_site == Counter(item["site"] for item in items)
     by_category = read(api, "volume", by="category")["series"]
-    assert {item["key"]: item["total"]["documents"] for item in by_category} == Counter(  # type: ignore[index,attr-defined]
+    assert {item["key"]: item["total"]["documents"] for item in by_category} == Counter(
         item["category"] for item in items
     )
-    assert len(read(api, "volume", by="company", top=2)["series"]) == 2  # type: ignore[arg-type]
-    assert read(api, "volume", site="nowhere")["series"][0]["total"]["documents"] == 0  # type: ignore[index]
+    assert len(read(api, "volume", by="company", top=2)["series"]) == 2
+    assert read(api, "volume", site="nowhere")["series"][0]["total"]["documents"] == 0
 
 
 def test_a_correction_changes_the_trend(api: httpx.Client, press: dict[str, str]) -> None:
     company = company_id(api, "星河汽车")
     correct(api, place(api, press), sentiment="positive", risk_level=0)
-    (series,) = read(api, "volume", company=company)["series"]  # type: ignore[misc]
+    (series,) = read(api, "volume", company=company)["series"]
     assert (series["total"]["positive"], series["total"]["negative"]) == (1, 2)
     assert series["total"]["risk"] == [1, 0, 0, 2, 0]
 
@@ -84,24 +85,24 @@ def test_companies_sources_and_keywords(settings: Settings, press: dict[str, str
         running(crawler={"sites_folders": [str(tmp_path)]}) as base,
         httpx.Client(base_url=base, headers=bearer(key), trust_env=False, timeout=60) as api,
     ):
-        voices = {voice["company"]: voice for voice in read(api, "share-of-voice")["companies"]}  # type: ignore[attr-defined]
+        voices = {voice["company"]: voice for voice in read(api, "share-of-voice")["companies"]}
         assert sum(voice["share"] for voice in voices.values()) == pytest.approx(1)
         assert sum(voice["reach_share"] for voice in voices.values()) == pytest.approx(1)
         assert voices["星河汽车"]["tally"]["documents"] == 3
         assert voices["星河汽车"]["share"] == pytest.approx(3 / 13)
         assert voices["星河汽车"]["reach"] == 2.0 + 0.5 + 1.0  # 晨报, 财经在线, and one that has no file
         sources = read(api, "sources")["sources"]
-        assert {item["name"]: item["weight"] for item in sources} == {"chenbao": 2.0, "caijing": 0.5, "xibu": 1.0}  # type: ignore[attr-defined]
-        assert sum(item["share"] for item in sources) == pytest.approx(1)  # type: ignore[attr-defined]
-        named = {item["name"] for item in read(api, "sources", by="source")["sources"]}  # type: ignore[attr-defined]
+        assert {item["name"]: item["weight"] for item in sources} == {"chenbao": 2.0, "caijing": 0.5, "xibu": 1.0}
+        assert sum(item["share"] for item in sources) == pytest.approx(1)
+        named = {item["name"] for item in read(api, "sources", by="source")["sources"]}
         assert "财经在线" in named
-        words = {item["keyword"]: item for item in read(api, "keywords")["keywords"]}  # type: ignore[attr-defined]
+        words = {item["keyword"]: item for item in read(api, "keywords")["keywords"]}
         assert (words["召回"]["documents"], words["召回"]["negative"], words["召回"]["before"]) == (1, 1, 0)
         assert words["不良率"]["negative"] == 0
         # The period before has what this one has not any more.
         later = read(api, "keywords", since="2100-01-01", until="2200-01-01")["keywords"]
         assert later == []
-        (family,) = read(api, "families")["families"]  # type: ignore[misc]
+        (family,) = read(api, "families")["families"]
         assert (family["group_id"], family["documents"], family["sites"]) == (press["recall"], 3, 3)
         assert family["reach"] == 3.5
         assert (family["first"]["doc_id"], family["first"]["source"]) == (press["recall"], "晨报")
@@ -118,7 +119,7 @@ def test_companies_sources_and_keywords(settings: Settings, press: dict[str, str
 
 
 def test_what_another_team_watches_is_not_counted(api: httpx.Client, press: dict[str, str], database: Engine) -> None:
-    before = read(api, "volume")["series"][0]["total"]  # type: ignore[index]
+    before = read(api, "volume")["series"][0]["total"]
     with database.begin() as connection:
         key = rows.add_key(connection, "竞争对手")
         rows.add_company(connection, "竞争对手", "远山食品")
@@ -127,7 +128,7 @@ def test_what_another_team_watches_is_not_counted(api: httpx.Client, press: dict
     headers = bearer(key)
     other = api.get("/v1/trends/volume", headers=headers).json()["series"][0]["total"]
     assert other["documents"] == 1
-    assert read(api, "volume")["series"][0]["total"]["documents"] == before["documents"] + 1  # type: ignore[index]
+    assert read(api, "volume")["series"][0]["total"]["documents"] == before["documents"] + 1
     assert [
         voice["company"] for voice in api.get("/v1/trends/share-of-voice", headers=headers).json()["companies"]
     ] == ["远山食品"]
