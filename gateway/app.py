@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.middleware.gzip import GZipMiddleware
@@ -43,7 +44,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
+        # The queue's pool may be waiting for a database that is away.
+        with suppress(asyncio.CancelledError, psycopg.Error):
             await watching
         await gateway.database.dispose()
 
