@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -32,9 +32,16 @@ def read_batch(store: ObjectStore, batch: str, limit: int, rows: int) -> Iterato
 
     Never fails for what is wrong with the batch. Raises ObjectStoreAway.
     """
+    lines = read_replay(store, batch, limit) if is_replay(batch) else read_lines(store, batch, limit)
+    return in_batches(batch, lines, rows)
+
+
+def in_batches(
+    batch: str, lines: Iterable[tuple[int, bytes | None, str | None]], rows: int
+) -> Iterator[pa.RecordBatch]:
+    """A batch's lines (number, record, problem) in Arrow batches of ARROW_SCHEMA, at most `rows` lines each."""
     waiting: list[dict[str, object]] = []
     size = 0
-    lines = read_replay(store, batch, limit) if is_replay(batch) else read_lines(store, batch, limit)
     for line, record, problem in lines:
         waiting.append({"batch": batch, "line": line, "record": record, "problem": problem})
         size += len(record or b"")
@@ -55,6 +62,16 @@ def read_lines(store: ObjectStore, batch: str, limit: int) -> Iterator[tuple[int
     except ObjectMissing as error:
         yield 0, None, f"the batch is gone: {error.message}"
         return
+    yield from lines_of(packed, limit)
+
+
+def gone(batch: str) -> pa.RecordBatch:
+    """What is read of a batch that is no longer there."""
+    return next(in_batches(batch, [(0, None, f"the batch is gone: {batch} does not exist")], 1))
+
+
+def lines_of(packed: bytes, limit: int) -> Iterator[tuple[int, bytes | None, str | None]]:
+    """(line number, record, problem) of a raw batch's bytes; see read_lines."""
     number = 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(packed)) as lines:

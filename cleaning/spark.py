@@ -7,11 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cleaning import stage
+from cleaning import s3a, stage
+from cleaning.batches import is_replay
 from cleaning.java import java_home
 from cleaning.publish import Receipt
 from cleaning.s3source import raw_batches
 from cleaning.shipping import planning_path, shipping_options
+from yuqing.endpoints import s3_endpoint
 from yuqing.settings import Settings
 from yuqing.watchlist import WatchedCompany
 
@@ -43,6 +45,8 @@ def spark_session(settings: Settings) -> "SparkSession":
         options |= _local_options(settings)
     if submitted or not master.startswith("local["):
         options |= shipping_options(settings)
+    if settings.cleaning.s3_access == "s3a":
+        options |= s3a.options(s3_endpoint(settings))
     options |= settings.cleaning.spark_options
     _choose_python(settings.cleaning.executor_python)
     builder = SparkSession.builder.appName("yuqing-clean")
@@ -80,8 +84,12 @@ def run_plan(
     companies: list[WatchedCompany],
     destination: stage.Destination,
 ) -> list[Receipt]:
-    """Read, clean and stage the batches; returns the receipts of the attempts that Spark committed."""
+    """Read, clean and stage the batches; returns the receipts of the attempts that Spark committed. Raises S3aMissing."""
     from pyspark.sql.pandas.types import from_arrow_schema
+
+    if settings.cleaning.s3_access == "s3a" and not any(map(is_replay, batches)):
+        root = s3a.root_of(destination.store.endpoint)
+        return s3a.run_plan(spark, settings, batches, companies, destination, root)
 
     tuning = settings.cleaning
     source = raw_batches(destination.store, batches, tuning.maximum_record_bytes, tuning.rows_a_transfer)

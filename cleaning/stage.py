@@ -20,7 +20,7 @@ from cleaning.batches import STAGE, batch_day, is_replay, parquet_key
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
 from yuqing.errors import ContractError
-from yuqing.objects import ObjectStore
+from yuqing.objects import ObjectStore, ObjectWriter
 from yuqing.settings import CleaningSettings
 from yuqing.watchlist import WatchedCompany
 
@@ -72,11 +72,17 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where an executor puts its results, and for which run."""
+    """Where an executor puts its results, and for which run; `writer` takes the objects where that is not the store itself."""
 
     store: ObjectStore
     database_url: str
     run_id: str
+    writer: ObjectWriter | None = None
+
+    @property
+    def objects(self) -> ObjectWriter:
+        """What takes Parquet and quarantine."""
+        return self.writer or self.store
 
 
 def clean_records(
@@ -178,9 +184,9 @@ def stage(batches: Iterator[pa.RecordBatch], *, destination: Destination, attemp
         if rows or not is_replay(key):
             data = io.BytesIO()
             pq.write_table(articles.select(ARTICLE.names).cast(ARTICLE), data, compression="zstd")
-            destination.store.put(parquet_key(key), data.getvalue(), content_type="application/vnd.apache.parquet")
+            destination.objects.put(parquet_key(key), data.getvalue(), content_type="application/vnd.apache.parquet")
         if rejected and not is_replay(key):
-            quarantine.write(destination.store, STAGE, key, [_kept(key, row) for row in rejected], day=batch_day(key))
+            quarantine.write(destination.objects, STAGE, key, [_kept(key, row) for row in rejected], day=batch_day(key))
         receipt = {
             "batch": key,
             "partition": attempt.partition,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,6 +42,14 @@ class ObjectInfo:
     key: str
     size: int
     modified: datetime
+
+
+class ObjectWriter(Protocol):
+    """What takes objects: the store, or what hands them on to another."""
+
+    def put(self, key: str, data: bytes, *, content_type: str | None = None) -> bool:
+        """Store bytes under a key."""
+        ...
 
 
 @dataclass(frozen=True)

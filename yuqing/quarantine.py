@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from yuqing.objects import ObjectStore
+from yuqing.objects import ObjectStore, ObjectWriter
 
 
 def key_of(stage: str, batch: str, day: datetime) -> str:
@@ -16,7 +16,7 @@ def key_of(stage: str, batch: str, day: datetime) -> str:
 
 
 def write(
-    store: ObjectStore, stage: str, batch: str, records: Sequence[dict[str, Any]], *, day: datetime | None = None
+    store: ObjectWriter, stage: str, batch: str, records: Sequence[dict[str, Any]], *, day: datetime | None = None
 ) -> str:
     """Keep records, each with at least a "reason"; returns the key. The same batch and day give the same key.
 
@@ -27,7 +27,7 @@ def write(
         if not record.get("reason"):
             raise ValueError(f"a quarantined record has no reason: {str(record)[:80]}")
     key = key_of(stage, batch, day or datetime.now(UTC))
-    replace(store, key, records)
+    store.put(key, pack(records), content_type="application/gzip")
     return key
 
 
@@ -35,9 +35,14 @@ def replace(store: ObjectStore, key: str, records: Sequence[dict[str, Any]]) -> 
     """Write a quarantine object's records anew; without any it is removed. Raises ObjectStoreError."""
     if not records:
         store.delete(key)
-        return
+    else:
+        store.put(key, pack(records), content_type="application/gzip")
+
+
+def pack(records: Sequence[dict[str, Any]]) -> bytes:
+    """The bytes of a quarantine object; the same records give the same ones."""
     lines = "".join(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
-    store.put(key, gzip.compress(lines.encode("utf-8", "surrogatepass"), mtime=0), content_type="application/gzip")
+    return gzip.compress(lines.encode("utf-8", "surrogatepass"), mtime=0)
 
 
 def read(store: ObjectStore, key: str) -> list[dict[str, Any]]:

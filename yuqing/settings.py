@@ -181,6 +181,9 @@ class CleaningSettings(Section):
         description="archive (.zip, .tar.gz; a path or an address that Spark reads) of the dependencies, "
         "for executors whose image lacks them; the project itself is always sent",
     )
+    s3_access: Literal["boto3", "s3a"] = Field(
+        "boto3", description="how Spark's rounds read and write S3; s3a needs hadoop-aws in the image's Spark"
+    )
     spark_options: dict[str, str] = Field(
         {}, description='further properties of Spark, as JSON: {"spark.executor.instances": "4"}'
     )
