@@ -1,4 +1,4 @@
-"""Hadoop's client in place of boto3. Its S3 jars are in no package index: what knows of S3 is tested alone, the rest over folders."""
+"""Hadoop's client in place of boto3. Its S3 jars are in no package index: what knows S3 is tested alone, the rest on folders."""
 
 from collections.abc import Callable
 from pathlib import Path
