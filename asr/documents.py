@@ -14,6 +14,7 @@ from ulid import ULID
 from yuqing.contracts import MediaReference, RawDocument, RemovedSegment, Segment, Transcript
 from yuqing.database.models import Document, DocumentMedia, Media, TranscriptRow
 from yuqing.identity import derived_id
+from yuqing.text.mask import mask
 
 SPIDER = "asr"
 
@@ -92,9 +93,23 @@ def find_transcript(connection: Connection, sha256: str, options_hash: str) -> T
 
 
 def add_transcript(connection: Connection, transcript: Transcript, raw_key: str) -> None:
-    """Add the row; one that another worker added first stays. `raw_key` is empty when nothing was said."""
-    values = {**transcript.model_dump(mode="json"), "raw_key": raw_key}
+    """Add the row; one that another worker added first stays. `raw_key` is empty when nothing was said.
+
+    Numbers and names of private persons are masked: the row is shown beside the recording, without passing the cleaning.
+    """
+    values = {**_masked(transcript).model_dump(mode="json"), "raw_key": raw_key}
     connection.execute(insert(TranscriptRow).values(values).on_conflict_do_nothing())
+
+
+def _masked(transcript: Transcript) -> Transcript:
+    """The transcript with personal data hidden; a mask is as long as what it hides."""
+
+    changes = {
+        "text": mask(transcript.text).text,
+        "segments": tuple(item.model_copy(update={"text": mask(item.text).text}) for item in transcript.segments),
+        "removed": tuple(item.model_copy(update={"text": mask(item.text).text}) for item in transcript.removed),
+    }
+    return transcript.model_copy(update=changes)
 
 
 def batch_key(page: Page, transcript: Transcript) -> str:

@@ -86,15 +86,21 @@ class Destination:
 
 
 def clean_records(
-    batches: Iterator[pa.RecordBatch], *, companies: list[WatchedCompany], settings: CleaningSettings
+    batches: Iterator[pa.RecordBatch],
+    *,
+    companies: list[WatchedCompany],
+    settings: CleaningSettings,
+    store: ObjectStore | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Lines of batches to articles with their signature and mentions; what is wrong with a line stays with that line.
 
-    A batch's lines come one after another, and all of them in one call.
+    A batch's lines come one after another, and all of them in one call. With a store, batches of few pages also learn from
+    the site's earlier ones.
     """
     from cleaning.article import Draft, draft, finish
     from cleaning.duplicates import signature, to_bytes
-    from cleaning.repeated import site_lines
+    from cleaning.repeated import Lines, site_lines
+    from cleaning.site_memory import earlier_pages, remember
     from yuqing.contracts import read_raw_document
     from yuqing.text.matcher import Matcher
 
@@ -126,7 +132,11 @@ def clean_records(
             except Exception as error:  # noqa: BLE001 - one page must never stop a run
                 row |= {"problem": _problem(error), "record": line["record"]}
         pages = [drafted.text for _, _, drafted in drafts if drafted.document.kind == "page"]
-        lines_of_site = site_lines(pages, settings)
+        earlier: list[Lines] = []
+        if store and pages and settings.site_memory_pages:
+            remember(store, key, pages)
+            earlier = earlier_pages(store, key, settings.site_memory_pages - len(pages), settings)
+        lines_of_site = site_lines(pages, settings, earlier)
         for row, record, drafted in drafts:
             try:
                 row |= article(key, drafted, lines_of_site)
@@ -215,7 +225,7 @@ def clean_and_stage(
         context = TaskContext.get()
         assert context is not None
         attempt = Attempt(context.partitionId(), context.taskAttemptId())
-    cleaned = clean_records(batches, companies=companies, settings=settings)
+    cleaned = clean_records(batches, companies=companies, settings=settings, store=destination.store)
     return stage(cleaned, destination=destination, attempt=attempt)
 
 

@@ -28,6 +28,7 @@ from yuqing.settings import RetentionSettings
 READERS_OF_RAW = ("cleaning",)
 
 _RAW = re.compile(r"raw/[^/]+/(\d{4})/(\d\d)/(\d\d)/[^/]+\.jsonl\.gz")
+_LINES = re.compile(r"lines/[^/]+/[^/]+/(\d{4})/(\d\d)/(\d\d)/[^/]+")
 _QUARANTINE = re.compile(r"quarantine/[^/]+/dt=(\d{4})-(\d\d)-(\d\d)/.+")
 _MEDIA = re.compile(r"media/[0-9a-f]{2}/([0-9a-f]{64})\.[^/]+")
 _A_QUERY = 1000
@@ -95,7 +96,9 @@ def _raw(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:
     parameters = {"stages": list(READERS_OF_RAW), "number": len(READERS_OF_RAW)}
     settled = _asked(pool, statement, [item.key for item in old], parameters)
     free = tuple(item for item in old if item.key in settled)
-    return Expired("raw", days, free, len(old) - len(free))
+    # What the cleaning keeps of a batch's lines (cleaning/site_memory.py) serves for a day.
+    lines = tuple(item for item in store.list("lines/") if _is_before(_LINES, item.key, limit))
+    return Expired("raw", days, free + lines, len(old) - len(free))
 
 
 def _media(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:

@@ -254,6 +254,11 @@ class CleaningSettings(Section):
     site_line_share: float = Field(
         0.1, gt=0, le=1, description="what a template repeats stands on all its pages, and a site has a few templates"
     )
+    site_memory_pages: int = Field(
+        50,
+        ge=0,
+        description="a batch with fewer pages also learns from the site's batches of the day before, until so many; 0: never",
+    )
     duplicate_threshold: float = Field(
         0.4, gt=0, le=1, description="estimated Jaccard similarity of character 3-grams from which a text is a reprint"
     )

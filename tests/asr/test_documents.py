@@ -4,11 +4,13 @@ import gzip
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
+from sqlalchemy import Engine, text
 from ulid import ULID
 
-from asr.documents import Page, Recording, batch_bytes, batch_key, raw_document
+from asr.documents import Page, Recording, add_transcript, batch_bytes, batch_key, find_transcript, raw_document
 from tests.asr.test_subtitles import TRANSCRIPT
-from yuqing.contracts import read_raw_document
+from yuqing.contracts import RemovedSegment, Segment, read_raw_document
 from yuqing.identity import doc_id
 
 SEEN = datetime(2026, 11, 22, 1, 30, tzinfo=timezone(timedelta(hours=8)))  # the day before in UTC
@@ -53,3 +55,25 @@ def test_batch_is_a_raw_document_of_the_page() -> None:
     assert document.media[0].sha256 == RECORDING.sha256
     assert document.fetched_at == SEEN.astimezone(UTC)
     assert doc_id(document.kind, document.canonical_url, document.media[0].sha256) != PAGE.doc_id
+
+
+@pytest.mark.service
+def test_the_row_shows_no_numbers_of_private_persons(database: Engine) -> None:
+    said = "请拨打13812345678，或者400-820-8820。"
+    transcript = TRANSCRIPT.model_copy(
+        update={
+            "text": said,
+            "segments": (Segment(start=0, end=4, text=said),),
+            "removed": (RemovedSegment(start=4, end=5, text="13812345678", reason="loop"),),
+        }
+    )
+    with database.begin() as connection:
+        connection.execute(
+            text("INSERT INTO media (sha256, s3_key, content_type, bytes) VALUES (:sha, 'k', 'audio/mpeg', 1)"),
+            {"sha": transcript.media_sha256},
+        )
+        add_transcript(connection, transcript, "")
+        found = find_transcript(connection, transcript.media_sha256, transcript.options_hash)
+    assert found is not None
+    assert found.text == found.segments[0].text == "请拨打138****5678，或者400-820-8820。"
+    assert (found.removed[0].text, found.segments[0].end) == ("138****5678", 4)

@@ -265,11 +265,22 @@ def test_every_kind_of_bad_record_is_kept_with_its_reason(
 
 
 class Faulty(ThreadingHTTPServer):
-    """Passes requests on to an S3, and answers 503 to the first requests that carry or ask for an object."""
+    """Passes requests on to an S3, and answers 503 to those that carry or ask for an object: to the first ones, or for a while.
 
-    def __init__(self, target: str, refusals: int) -> None:
+    The while (seconds) begins with the first of these requests.
+    """
+
+    def __init__(self, target: str, *, refusals: int = 0, seconds: float = 0) -> None:
         super().__init__(("127.0.0.1", 0), FaultyRequest)
-        self.target, self.refusals, self.refused = target, refusals, 0
+        self.target, self.refusals, self.seconds = target, refusals, seconds
+        self.asked = 0
+        self.until = 0.0
+
+    def refuses(self) -> bool:
+        """Whether a request for an object is refused now."""
+        self.asked += 1
+        self.until = self.until or time.monotonic() + self.seconds
+        return self.asked <= self.refusals or time.monotonic() < self.until
 
 
 class FaultyRequest(BaseHTTPRequestHandler):
@@ -280,13 +291,11 @@ class FaultyRequest(BaseHTTPRequestHandler):
         server = self.server
         assert isinstance(server, Faulty)
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if "jsonl.gz" in self.path or "parquet" in self.path:
-            server.refused += 1
-            if server.refused <= server.refusals:
-                self.send_response(503)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
+        if ("jsonl.gz" in self.path or "parquet" in self.path) and server.refuses():
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         # The Host header stays: the request's signature covers it.
         headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
         answer = httpx.request(self.command, server.target + self.path, headers=headers, content=data, timeout=60)
@@ -323,7 +332,37 @@ def test_an_s3_that_answers_503_is_waited_for_or_leaves_the_batches_pending(
     patient = settings.s3.model_copy(update={"endpoint": address})
     faulty.refusals += 1
     assert clean_pending(settings.model_copy(update={"s3": patient})).new == 10
-    assert faulty.refused > faulty.refusals
+    assert faulty.asked > faulty.refusals
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["on_spark", "settings"])
+def test_an_s3_that_answers_503_for_a_minute(
+    where: str, request: pytest.FixtureRequest, database: Engine, store: ObjectStore, write_batch: WriteBatch
+) -> None:
+    """With the usual tries the run ends and changes nothing; with more of them it waits the minute out."""
+    settings = request.getfixturevalue(where)
+    write_batches(write_batch, 4)
+    clean_pending(settings)
+    undisturbed = snapshot(database, store)
+    forget(database, store)
+    server = Faulty(settings.s3.endpoint or "", seconds=60)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        endpoint = {"endpoint": f"http://127.0.0.1:{server.server_port}"}
+        behind = settings.model_copy(update={"s3": settings.s3.model_copy(update=endpoint)})
+        with pytest.raises(ObjectStoreAway, match="503"):
+            clean_pending(behind)
+        assert count(database, "ledger") == count(database, "documents") == 0
+        assert time.monotonic() < server.until
+        # 5 tries take some ten seconds in all, 20 of them two minutes and more.
+        patient = {**endpoint, "attempts": 20}
+        assert clean_pending(settings.model_copy(update={"s3": settings.s3.model_copy(update=patient)})).new == 20
+        assert time.monotonic() > server.until
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert snapshot(database, store) == undisturbed
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")

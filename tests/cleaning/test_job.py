@@ -3,6 +3,8 @@
 import io
 from collections.abc import Callable
 
+import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, text
@@ -12,6 +14,7 @@ from tests.cleaning.conftest import WriteBatch, article_text, page, raw
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
 from yuqing.objects import ObjectStore
+from yuqing.settings import Settings
 
 pytestmark = pytest.mark.service
 
@@ -115,3 +118,62 @@ def test_pages_become_documents(
     waiting = rows(database, "SELECT task_name, count(*) FROM procrastinate_jobs GROUP BY 1 ORDER BY 1")
     assert waiting == [("analyze", 2), ("transcribe", 2)]
     assert rows(database, "SELECT count(*) FROM document_versions") == [(0,)]
+
+
+def test_a_transcript_passes_the_same_steps_and_keeps_its_times(
+    settings: Settings,
+    store: ObjectStore,
+    database: Engine,
+    write_batch: WriteBatch,
+    company: Callable[..., int],
+) -> None:
+    apple = company("苹果公司", ["苹果"])
+    said = [
+        (0.0, 2.5, " 各位觀眾晚上好，歡迎收聽。 "),
+        (2.5, 2.9, "\u200b"),
+        (3.0, 6.25, "今天我們來看蘋果公司的財報，"),
+        (6.25, 9.0, "聽眾熱線是１３８１２３４５６７８，"),
+        (9.0, 15.5, article_text(1, 4).replace("\n", "")),
+    ]
+    sound = {"url": "https://e.com/a.mp3", "sha256": "a" * 64, "s3_key": "media/aa/a.mp3", "content_type": "audio/mpeg"}
+    segments = [{"start": start, "end": end, "text": words} for start, end, words in said]
+    fields = {
+        "kind": "transcript",
+        "title": "晚間新聞",
+        "segments": segments,
+        "media": [sound],
+        "content_type": "text/plain",
+    }
+    page_of_it = raw(1, page("晚间新闻", article_text(2)), media=[sound])
+    write_batch(
+        "01A",
+        [
+            page_of_it,
+            raw(1, "".join(words for _, _, words in said), **fields, parent_url="https://news.example.com/1.html"),
+            raw(2, "", kind="transcript", title="无声", media=[{**sound, "sha256": "b" * 64}]),
+        ],
+    )
+    summary = clean_pending(settings)
+    assert (summary.cleaned, summary.quarantined, summary.masked) == (2, 1, 1)
+    (row,) = rows(
+        database, "SELECT title, text, segments, parent_url, version, images FROM documents WHERE kind = 'transcript'"
+    )
+    title, words, spans = row[:3]
+    assert (title, row[3:]) == ("晚间新闻", ("https://news.example.com/1.html", 1, []))
+    assert isinstance(words, str)
+    assert isinstance(spans, list)
+    assert [(words[span["start"] : span["end"]], span["start_s"], span["end_s"]) for span in spans] == [
+        ("各位观众晚上好，欢迎收听。", 0.0, 2.5),
+        ("今天我们来看苹果公司的财报，", 3.0, 6.25),
+        ("听众热线是138****5678，", 6.25, 9.0),
+        (article_text(1, 4).replace("\n", ""), 9.0, 15.5),
+    ]
+    (mention,) = rows(database, "SELECT company_id, spans FROM mentions")
+    assert mention[0] == apple
+    table = pq.read_table(io.BytesIO(store.get("clean/dt=2024-06-01/01A.parquet")))
+    assert table.filter(pa.compute.equal(table.column("kind"), "transcript")).column("segments").to_pylist() == [spans]
+    # The page wants a transcript; the transcript itself, which names the same recording, does not.
+    jobs = rows(
+        database, "SELECT task_name, args->>'media_sha256' FROM procrastinate_jobs WHERE task_name = 'transcribe'"
+    )
+    assert jobs == [("transcribe", "a" * 64)]
