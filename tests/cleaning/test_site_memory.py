@@ -12,7 +12,8 @@ from cleaning.job import clean_pending
 from cleaning.repeated import hashed
 from cleaning.site_memory import earlier_pages
 from tests.cleaning.conftest import WriteBatch, article_text, page, raw
-from tests.cleaning.test_faults import forget, snapshot
+from tests.cleaning.test_faults import forget
+from tests.cleaning.test_publish import snapshot
 from yuqing import ledger
 from yuqing.objects import ObjectInfo, ObjectStore
 from yuqing.settings import Settings
@@ -47,13 +48,14 @@ def test_a_page_that_is_fetched_again_alone_stays_as_it_was_in_any_order_of_runs
         for batch in order:  # each in a run of its own
             monkeypatch.setattr(ledger, "pending_batches", lambda *_, batch=batch: [batch])
             clean_pending(settings)
-        found.append(snapshot(database, store))
+        objects = {item.key: store.get(item.key) for prefix in ("clean/", "quarantine/") for item in store.list(prefix)}
+        found.append((snapshot(database), objects))
         with database.connect() as connection:
             texts = connection.execute(text("SELECT canonical_url, text FROM documents ORDER BY 1")).all()
         lines = {item.key: store.get(item.key) for item in store.list("lines/")}
         assert len(lines) == 4
         assert not [row for row in texts if NOTICE in row.text]
-        assert {row[2] for row in found[-1]["documents"]} == {1}  # nothing is a second version
+        assert {row[2] for row in found[-1][0]["documents"]} == {1}  # nothing is a second version
         forget(database, store)
         for key in lines:
             store.delete(key)
