@@ -149,7 +149,7 @@ def test_the_sites_headers_go_to_the_site_alone(crawl: Crawl, web: WebServer) ->
     script = f"""Promise.allSettled([fetch("/own"), fetch("/away"), fetch("{elsewhere}/foreign?127.0.0.1")])
         .then(() => new Promise(done => new Worker("/worker").onmessage = done))
         .then(() => document.body.insertAdjacentHTML("beforeend", "<p id=done>all asked</p>"));"""
-    listen("/", '<a href="/a/1">1</a><a href="/a/moved">2</a>')
+    listen("/", '<a href="/a/moved">2</a><a href="/a/1">1</a>')  # in this order: the browser comes back from elsewhere
     listen("/a/1", f"<body><p>one</p><script src='{elsewhere}/foreign.js'></script><script>{script}</script></body>")
     listen("/a/moved", Location=f"{elsewhere}/a/2")
     listen("/a/2", "<p id=done>two</p>")
