@@ -65,8 +65,11 @@ class Sifted:
     removed: tuple[RemovedSegment, ...]
 
 
-def sift(heard: Sequence[Heard], rules: Rules) -> Sifted:
-    """Part speech from phantoms. Of a loop, inside a segment or of whole segments, the first turn is kept."""
+def sift(heard: Sequence[Heard], rules: Rules, hot_words: str = "") -> Sifted:
+    """Part speech from phantoms. Of a loop, inside a segment or of whole segments, the first turn is kept.
+
+    `hot_words` are what the model was told to expect: they come back as the prompt does.
+    """
     kept: list[Segment] = []
     removed: list[RemovedSegment] = []
 
@@ -74,7 +77,7 @@ def sift(heard: Sequence[Heard], rules: Rules) -> Sifted:
         removed.append(RemovedSegment(start=segment.start, end=segment.end, text=text, reason=reason))
 
     for item in heard:
-        if reason := reason_to_remove(item, rules):
+        if reason := reason_to_remove(item, rules, hot_words):
             remove(item.segment, item.segment.text, reason)
             continue
         text, loops = unloop(item.segment.text, rules.loop_repeats)
@@ -96,7 +99,7 @@ def sift(heard: Sequence[Heard], rules: Rules) -> Sifted:
     return Sifted(tuple(spoken), tuple(sorted(removed, key=lambda segment: segment.start)))
 
 
-def reason_to_remove(item: Heard, rules: Rules) -> str | None:
+def reason_to_remove(item: Heard, rules: Rules, hot_words: str = "") -> str | None:
     """Why this segment is no speech; None when it is."""
     plain = _MARKS.sub("", item.segment.text)
     if not plain:
@@ -110,9 +113,10 @@ def reason_to_remove(item: Heard, rules: Rules) -> str | None:
         return "no speech: the model hears nobody and does not believe its words"
     if SUBTITLE_CREDITS.search(item.segment.text):
         return "credits: a subtitle maker's line"
-    echo = _MARKS.sub("", rules.prompt)
-    if echo and SequenceMatcher(None, plain, echo, autojunk=False).ratio() >= ECHO_SIMILARITY:
-        return "echo: the prompt came back"
+    for given in (rules.prompt, hot_words):
+        echo = _MARKS.sub("", given)
+        if echo and SequenceMatcher(None, plain, echo, autojunk=False).ratio() >= ECHO_SIMILARITY:
+            return "echo: the prompt came back"
     return None
 
 

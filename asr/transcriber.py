@@ -12,25 +12,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asr import audio
+from asr.chunks import Chunk, Chunks, Nowhere
 from asr.engines.engine import Decoding, Engine, SpokenSegment, load_engine
+from asr.names import Names
 from asr.phantoms import RULES_VERSION, Heard, Rules, sift
+from asr.voices import Spans, most_spoken, overlap, stretches, voices
 from asr.writing import tidy
 from yuqing.contracts import Segment, Transcript, Word
 from yuqing.identity import derived_id
 from yuqing.settings import ASRSettings, Settings
 
-# Seconds kept around a voice: a soft first or last syllable lies outside what the detector hears.
-_MARGIN_S = 1.0
-_TAIL_S = 0.1  # shorter ends of a recording hold no word
-
-Spans = list[tuple[float, float]]
 # Called with the seconds of audio done.
 OnProgress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Options:
-    """All that decides what a transcript says; the same options and the same sound give the same text."""
+    """All that decides what a transcript says: the same options and the same sound give the same text.
+
+    The watchlist's names are left out: a transcript is not made again whenever somebody watches another company.
+    """
 
     engine: str
     model: str
@@ -38,6 +39,8 @@ class Options:
     beam_size: int
     batch_size: int
     word_times: bool
+    hot_words: bool
+    correct_names: bool
     language: str | None
     prompt: str
     window_s: float
@@ -83,24 +86,46 @@ class Transcriber:
             self._engine = load_engine(self._settings)
         return self._engine
 
-    def transcribe(self, path: Path, on_progress: OnProgress = lambda _seconds: None) -> Transcript:
-        """Write down what is said in an audio or video file.
+    def transcribe(
+        self,
+        path: Path,
+        on_progress: OnProgress = lambda _seconds: None,
+        chunks: Chunks | None = None,
+        *,
+        names: Sequence[str] = (),
+    ) -> Transcript:
+        """Write down what is said in an audio or video file; windows that `chunks` has are not listened to again.
 
-        Silence, noise and music yield no text. Raises NotMedia, NoSound, SpeechModelError, and what model_path raises.
+        `names` of the watchlist are recognised by their sound, and hinted at when the options say so.
+
+        Silence, noise and music yield no text. Raises AudioError, SpeechModelError, and what model_path and `chunks` raise.
         """
+        settings, options = self._settings.asr, self.options
+        kept = chunks or Nowhere()
+        hot_words = "，".join(names) if options.hot_words else ""
+        audio.refuse_larger(path.name, path.stat().st_size if path.is_file() else 0, settings.limit_bytes)
+        audio.refuse_longer(path, settings.limit_s)
+        track = audio.speech_track(path, lambda tracks: most_spoken(tracks, options.voice_threshold))
+        heard: list[Heard] = []
+        languages: list[str] = []
+        duration = 0.0
         with self._turn:
-            heard: list[Heard] = []
-            duration = 0.0
-            languages: list[str] = []
-            for window in audio.windows(path, self.options.window_s):
-                for item, language in self._window(window):
-                    heard.append(item)
-                    languages.append(language)
-                    on_progress(item.segment.end)
-                duration = window.start_s + len(window.samples) / audio.SAMPLE_RATE
+            sound = audio.within(audio.decode(path, track), settings.limit_s, path)
+            for window in audio.windows(sound, options.window_s):
+                chunk = kept.find(window.start_s)
+                if chunk is None:
+                    chunk = self._window(window, on_progress, hot_words)
+                    if not window.last:
+                        kept.keep(chunk)
+                heard += chunk.heard
+                languages += chunk.languages
+                duration = window.end_s
                 on_progress(duration)
-        options = self.options
-        sifted = sift(tidy(heard), options.rules)
+        sifted = sift(tidy(heard), options.rules, hot_words)
+        segments = sifted.kept
+        if options.correct_names and names:
+            watched = Names(names)
+            segments = tuple(map(watched.correct, segments))
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return Transcript(
@@ -109,21 +134,25 @@ class Transcriber:
             options_hash=options.digest,
             language=options.language or (max(set(languages), key=languages.count) if languages else "und"),
             duration_s=round(duration, 3),
-            text="\n".join(segment.text for segment in sifted.kept),
-            segments=sifted.kept,
+            text="\n".join(segment.text for segment in segments),
+            segments=segments,
             removed=sifted.removed,
         )
 
-    def _window(self, window: audio.Window) -> Iterator[tuple[Heard, str]]:
-        from faster_whisper.vad import VadOptions, get_speech_timestamps
+    def _window(self, window: audio.Window, on_progress: OnProgress, hot_words: str) -> Chunk:
+        heard: list[Heard] = []
+        languages: list[str] = []
+        for item, language in self._listen(window, hot_words):
+            heard.append(item)
+            languages.append(language)
+            on_progress(item.segment.end)
+        return Chunk(window.start_s, window.end_s, tuple(heard), tuple(languages))
 
-        if len(window.samples) < _TAIL_S * audio.SAMPLE_RATE:
-            return
+    def _listen(self, window: audio.Window, hot_words: str) -> Iterator[tuple[Heard, str]]:
         options = self.options
-        found = get_speech_timestamps(window.samples, VadOptions(threshold=options.voice_threshold))
-        voices = [(span["start"] / audio.SAMPLE_RATE, span["end"] / audio.SAMPLE_RATE) for span in found]
+        spoken_in = voices(window.samples, options.voice_threshold)
         length = len(window.samples) / audio.SAMPLE_RATE
-        clips = stretches(voices, length, options.pause_s)
+        clips = stretches(spoken_in, length, options.pause_s)
         if not clips:
             return
         decoding = Decoding(
@@ -131,14 +160,14 @@ class Transcriber:
             beam_size=options.beam_size,
             batch_size=options.batch_size,
             prompt=options.prompt,
-            hot_words="",
+            hot_words=hot_words,
             word_times=options.word_times,
         )
         for spoken in self.load().listen(window.samples, clips, decoding):
-            yield _heard(spoken, voices, window.start_s, length), spoken.language
+            yield _heard(spoken, spoken_in, window.start_s, length), spoken.language
 
 
-def _heard(spoken: SpokenSegment, voices: Spans, offset: float, length: float) -> Heard:
+def _heard(spoken: SpokenSegment, spoken_in: Spans, offset: float, length: float) -> Heard:
     def second(moment: float) -> float:
         return round(offset + min(max(moment, 0.0), length), 2)
 
@@ -156,22 +185,5 @@ def _heard(spoken: SpokenSegment, voices: Spans, offset: float, length: float) -
             for word in spoken.words
         ),
     )
-    voice_s = overlap(voices, min(spoken.start_s, length), min(spoken.end_s, length))
+    voice_s = overlap(spoken_in, min(spoken.start_s, length), min(spoken.end_s, length))
     return Heard(said, voice_s, spoken.no_speech_probability, spoken.mean_log_probability)
-
-
-def stretches(voices: Sequence[tuple[float, float]], length: float, pause_s: float) -> Spans:
-    """What to show to the model: the voices with a margin, joined over pauses up to `pause_s`. Seconds, in order."""
-    joined: Spans = []
-    for start, end in voices:
-        start, end = max(0.0, start - _MARGIN_S), min(length, end + _MARGIN_S)
-        if joined and start - joined[-1][1] <= pause_s:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return joined
-
-
-def overlap(voices: Sequence[tuple[float, float]], start: float, end: float) -> float:
-    """Seconds of [start, end) in which there is a voice."""
-    return sum(max(0.0, min(end, stop) - max(start, begin)) for begin, stop in voices)

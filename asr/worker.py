@@ -1,8 +1,9 @@
 """The queue's task: one recording to its transcript, safe to be killed anywhere and to be run twice."""
 
 import asyncio
+import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from prometheus_client import Counter
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
+from asr import audio
 from asr.audio import AudioError
+from asr.chunks import StoredChunks
 from asr.documents import (
     Recording,
     add_transcript,
@@ -23,7 +26,7 @@ from asr.documents import (
     raw_document,
 )
 from asr.transcriber import Transcriber
-from yuqing import quarantine
+from yuqing import quarantine, watchlist
 from yuqing.contracts import Transcript
 from yuqing.database import session
 from yuqing.errors import YuqingError
@@ -97,15 +100,18 @@ class Worker:
         with session.transaction(self.pool) as connection:
             recording = find_recording(connection, media_sha256)
             known = find_transcript(connection, media_sha256, options_hash)
+            names = [name for company in watchlist.from_database(connection) for name in company.names]
         if recording is None:
             raise WrongRecording(f"no recording {media_sha256} is in the table media")
-        transcript = known or self._listen(recording)
+        transcript = known or self._listen(recording, names)
         with session.transaction(self.pool) as connection:
             pages = pages_of(connection, media_sha256) if transcript.text else []
             if known is None:
                 add_transcript(connection, transcript, batch_key(pages[0], transcript) if pages else "")
                 # Another worker may have been first; what stands in the table is what counts.
                 transcript = find_transcript(connection, media_sha256, options_hash) or transcript
+        if transcript.duration_s > self.settings.asr.window_s:
+            self._chunks(media_sha256).remove()
         keys = []
         for page in pages:
             keys.append(batch_key(page, transcript))
@@ -117,16 +123,24 @@ class Worker:
             )
         return keys
 
-    def _listen(self, recording: Recording) -> Transcript:
+    def _listen(self, recording: Recording, names: Sequence[str]) -> Transcript:
+        audio.refuse_larger(recording.s3_key, recording.bytes, self.settings.asr.limit_bytes)
         with tempfile.TemporaryDirectory(prefix="yuqing-asr-") as folder:
             path = Path(folder) / Path(recording.s3_key).name
             try:
                 self.store.download(recording.s3_key, path)
             except ObjectMissing as error:
                 raise WrongRecording(error.message) from None
-            transcript = self.transcriber.transcribe(path, lambda seconds: self.on_progress(recording, seconds))
-        if transcript.media_sha256 != recording.sha256:
-            raise WrongRecording(f"{recording.s3_key} holds other bytes: their sha256 is {transcript.media_sha256}")
+            with path.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            if sha256 != recording.sha256:
+                raise WrongRecording(f"{recording.s3_key} holds other bytes: their sha256 is {sha256}")
+            transcript = self.transcriber.transcribe(
+                path,
+                lambda seconds: self.on_progress(recording, seconds),
+                self._chunks(recording.sha256),
+                names=names,
+            )
         _DONE.inc()
         _SECONDS.inc(transcript.duration_s)
         log.info(
@@ -138,6 +152,9 @@ class Worker:
         )
         return transcript
 
+    def _chunks(self, media_sha256: str) -> StoredChunks:
+        return StoredChunks(self.store, media_sha256, self.transcriber.options.digest)
+
     def give_up(self, media_sha256: str, error: Exception) -> None:
         """Put the recording into quarantine with the reason."""
         with session.transaction(self.pool) as connection:
@@ -146,6 +163,7 @@ class Worker:
         record = {"reason": reason, "media_sha256": media_sha256, "s3_key": recording.s3_key if recording else None}
         day = recording.created_at if recording else None
         key = quarantine.write(self.store, STAGE, media_sha256, [record], day=day)
+        self._chunks(media_sha256).remove()
         log.error("recording quarantined", media=media_sha256, reason=reason, key=key)
 
     def run_job(self, media_sha256: str, attempts: int) -> None:

@@ -283,11 +283,19 @@ class ASRSettings(Section):
     threads: int = Field(0, ge=0, description="CPU threads; 0: all cores")
     beam_size: int = Field(5, ge=1, description="5: CER .089 at real time × 0.15; 1: .097 at × 0.10")
     batch_size: int = Field(1, ge=1, description="half-minutes decoded at once; from 2 on each without the one before")
+    correct_names: bool = Field(
+        True, description="what sounds like a watched company's name, and the model was not sure of, becomes that name"
+    )
+    hot_words: bool = Field(False, description="watched companies' names are shown to the model with every half-minute")
     word_times: bool = Field(True, description="seconds and probability of each word")
     language: str | None = Field("zh", description="the language spoken; empty: found from the sound")
     prompt: str = Field(
         "以下是普通话的句子。", description="makes the model write punctuation, on which sentences depend"
     )
+    limit_bytes: int = Field(
+        4 * 2**30, ge=2**10, description="larger files are refused: hours of video have 1 to 3 GiB"
+    )
+    limit_s: float = Field(6 * 3600, gt=0, description="longer recordings are refused, whatever their container claims")
     window_s: float = Field(300, ge=60, description="audio held in memory at once; cut where it is quietest")
     voice_threshold: float = Field(0.3, gt=0, lt=1, description="Silero's probability from which a sound is a voice")
     pause_s: float = Field(3, ge=0, description="longer stretches without a voice are not shown to the model")

@@ -54,9 +54,10 @@ def write(
     rate: int = RATE,
     layout: str = "mono",
     picture: bool = False,
+    options: dict[str, str] | None = None,
 ) -> Path:
-    """Write one audio track (the same sound on all channels), a few black pictures, or both."""
-    with av.open(str(path), "w") as container:
+    """Write one audio track (the same sound on all channels), a few black pictures, or both; `options` are the container's."""
+    with av.open(str(path), "w", container_options=options or {}) as container:
         video = container.add_stream("mpeg4", rate=5) if picture else None
         if video is not None:
             video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"

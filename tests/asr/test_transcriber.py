@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asr import audio
-from asr.transcriber import Options, Transcriber, overlap, stretches
+from asr.transcriber import Options, Transcriber
 from examples.newsroom.recordings import FOLDER as RECORDED
 from examples.newsroom.recordings import RECORDINGS, Recording
 from tests.asr.media import applause, music, pink_noise, silence, tone, write
@@ -85,15 +85,6 @@ def test_speech_between_noise_keeps_its_times(transcriber: Transcriber, tmp_path
     transcript = transcriber.transcribe(write(tmp_path / "a.mp3", sound, codec="libmp3lame"))
     assert "华为" in transcript.text
     assert all(10 <= segment.start < segment.end <= 25 for segment in transcript.segments)
-
-
-def test_stretches_join_over_pauses() -> None:
-    voices = [(2.0, 5.0), (6.0, 9.0), (20.0, 29.5)]
-    assert stretches(voices, 30, 3) == [(1.0, 10.0), (19.0, 30)]
-    assert stretches(voices, 30, 20) == [(1.0, 30)]
-    assert stretches([], 30, 3) == []
-    assert overlap(voices, 4, 7) == pytest.approx(2)
-    assert overlap(voices, 10, 19) == 0
 
 
 def test_options_name_what_decides_the_text() -> None:

@@ -8,15 +8,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Engine as SQLEngine
+from sqlalchemy import insert, select, text
 
+from asr.audio import SAMPLE_RATE, AudioError, decode
 from asr.documents import batch_key, find_transcript, pages_of
+from asr.engines.engine import Decoding, Engine, Samples, Spans, SpokenSegment
 from asr.transcriber import Options, Transcriber
 from asr.worker import Worker, WrongRecording, work
 from examples.newsroom.recordings import FOLDER, RECORDINGS
@@ -36,7 +41,7 @@ SPEECH = (FOLDER / RECORDINGS[0].file).read_bytes()
 
 
 def add_page(
-    database: Engine, store: ObjectStore, data: bytes, url: str = "https://n.example/a", **changes: str
+    database: SQLEngine, store: ObjectStore, data: bytes, url: str = "https://n.example/a", **changes: str
 ) -> str:
     """A cleaned page with a recording that waits for its transcript; returns the recording's sha256."""
     sha256 = hashlib.sha256(data).hexdigest()
@@ -72,13 +77,13 @@ def add_page(
     return sha256
 
 
-def defer(database: Engine, sha256: str) -> None:
+def defer(database: SQLEngine, sha256: str) -> None:
     with database.begin() as connection:
         job = Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": sha256}, f"{TRANSCRIBE}:{sha256}")
         assert defer_in_transaction(connection, [job]) == 1
 
 
-def statuses(database: Engine) -> list[str]:
+def statuses(database: SQLEngine) -> list[str]:
     with database.begin() as connection:
         return list(connection.execute(text("SELECT status FROM procrastinate_jobs ORDER BY id")).scalars())
 
@@ -89,13 +94,13 @@ def raw_objects(store: ObjectStore) -> dict[str, bytes]:
 
 @pytest.fixture
 def make_worker(
-    settings: Settings, store: ObjectStore, database: Engine, transcriber: Transcriber
+    settings: Settings, store: ObjectStore, database: SQLEngine, transcriber: Transcriber
 ) -> Callable[[], Worker]:
     return lambda: Worker(settings, store, database, transcriber)
 
 
 def test_killed_worker_leaves_nothing_half_done(
-    environment: dict[str, str], database: Engine, store: ObjectStore, settings: Settings
+    environment: dict[str, str], database: SQLEngine, store: ObjectStore, settings: Settings
 ) -> None:
     sha256 = add_page(database, store, SPEECH)
     defer(database, sha256)
@@ -131,8 +136,97 @@ def test_killed_worker_leaves_nothing_half_done(
     assert json.loads(third.stdout) == {"transcribed": 0, "failed": 0}
 
 
+class Listening:
+    """The engine, and the lengths of the windows that it was given."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.windows = engine, list[float]()
+
+    def listen(self, samples: Samples, clips: Spans, decoding: Decoding) -> Iterator[SpokenSegment]:
+        self.windows.append(len(samples) / SAMPLE_RATE)
+        return self.engine.listen(samples, clips, decoding)
+
+
+def test_a_long_recording_goes_on_where_a_killed_worker_was(
+    environment: dict[str, str],
+    database: SQLEngine,
+    store: ObjectStore,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speech = np.concatenate([np.concatenate(list(decode(FOLDER / item.file))) for item in RECORDINGS])
+    sound = write(tmp_path / "long.mp3", np.concatenate([speech, speech]), codec="libmp3lame")
+    sha256 = add_page(database, store, sound.read_bytes())
+    defer(database, sha256)
+    quick = {"YUQING_ASR__WINDOW_S": "30", "YUQING_ASR__BEAM_SIZE": "1"}
+    command = [sys.executable, "-m", "yuqing", "transcribe", "--json"]
+    first = subprocess.Popen(command, env={**os.environ, **environment, **quick}, stdout=subprocess.DEVNULL)
+    while len(list(store.list("partial/asr/"))) < 2:
+        assert first.poll() is None, "the worker ended before it was killed"
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    done = [gzip.decompress(store.get(item.key)) for item in store.list("partial/asr/")]
+    heard_before = max(json.loads(chunk)["end_s"] for chunk in done)
+
+    changed = {"window_s": 30, "beam_size": 1}
+    settings = settings.model_copy(update={"asr": settings.asr.model_copy(update=changed)})
+    transcriber = Transcriber(settings)
+    engine = Listening(transcriber.load())
+    monkeypatch.setattr(transcriber, "_engine", engine)
+    asyncio.run(work(Worker(settings, store, database, transcriber), follow=False))
+    seconds = len(speech) * 2 / SAMPLE_RATE
+    assert sum(engine.windows) == pytest.approx(seconds - heard_before, abs=1), "nothing is listened to twice"
+    assert list(store.list("partial/asr/")) == [], "what is done leaves nothing behind"
+    with database.begin() as connection:
+        found = find_transcript(connection, sha256, transcriber.options.digest)
+    engine.windows.clear()
+    assert found == transcriber.transcribe(sound), "as if it had never been killed"
+    assert len(engine.windows) > len(done)
+    assert statuses(database) == []
+
+
+def test_two_workers_on_one_recording_write_it_once(
+    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore, clip: Path
+) -> None:
+    sha256 = add_page(database, store, clip.read_bytes())
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(lambda _: make_worker().transcribe(sha256), range(2))
+    assert first == second
+    assert sorted(raw_objects(store)) == first
+    with database.begin() as connection:
+        assert len(connection.execute(select(TranscriptRow.media_sha256)).all()) == 1
+
+
+def test_recordings_over_the_limits_are_quarantined(
+    settings: Settings, database: SQLEngine, store: ObjectStore, tmp_path: Path
+) -> None:
+    strict = settings.model_copy(
+        update={"asr": settings.asr.model_copy(update={"limit_s": 60, "limit_bytes": 400_000})}
+    )
+    long = add_page(
+        database,
+        store,
+        write(tmp_path / "a.mp3", silence(90), codec="libmp3lame").read_bytes(),
+        "https://n.example/long",
+    )
+    large = add_page(
+        database,
+        store,
+        write(tmp_path / "b.wav", silence(20), codec="pcm_s16le").read_bytes(),
+        "https://n.example/large",
+    )
+    worker = Worker(strict, store, database, Transcriber(strict))
+    for sha256 in (long, large):
+        with pytest.raises(AudioError) as caught:
+            worker.run_job(sha256, 0)
+        (item,) = [item for item in store.list("quarantine/asr/") if sha256 in item.key]
+        assert quarantine.read(store, item.key)[0]["reason"] == caught.value.message
+
+
 def test_run_twice_writes_once_and_mends_what_is_missing(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path
+    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore, clip: Path
 ) -> None:
     sha256 = add_page(database, store, clip.read_bytes())
     worker = make_worker()
@@ -147,7 +241,7 @@ def test_run_twice_writes_once_and_mends_what_is_missing(
 
 
 def test_each_page_gets_the_transcript_of_a_shared_recording(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path
+    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore, clip: Path
 ) -> None:
     sha256 = add_page(database, store, clip.read_bytes())
     (first,) = make_worker().transcribe(sha256)
@@ -164,7 +258,7 @@ def test_each_page_gets_the_transcript_of_a_shared_recording(
 
 
 def test_silence_is_noted_and_brings_no_document(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, tmp_path: Path
+    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore, tmp_path: Path
 ) -> None:
     sound = write(tmp_path / "a.mp3", silence(20), codec="libmp3lame").read_bytes()
     sha256 = add_page(database, store, sound)
@@ -176,7 +270,7 @@ def test_silence_is_noted_and_brings_no_document(
 
 
 def test_bad_recording_goes_to_quarantine_at_once(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore
+    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore
 ) -> None:
     bad = add_page(database, store, b"<html>404</html>" * 50)
     defer(database, bad)
@@ -190,7 +284,11 @@ def test_bad_recording_goes_to_quarantine_at_once(
 
 
 def test_unexpected_failures_are_tried_three_times(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path, monkeypatch: pytest.MonkeyPatch
+    make_worker: Callable[[], Worker],
+    database: SQLEngine,
+    store: ObjectStore,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sha256 = add_page(database, store, clip.read_bytes())
     defer(database, sha256)
@@ -209,7 +307,7 @@ def test_unexpected_failures_are_tried_three_times(
 
 
 def test_object_with_other_bytes_or_gone_is_refused(
-    make_worker: Callable[[], Worker], database: Engine, store: ObjectStore, clip: Path
+    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore, clip: Path
 ) -> None:
     sha256 = add_page(database, store, clip.read_bytes())
     store.put(f"media/{sha256[:2]}/{sha256}.mp3", (FOLDER / RECORDINGS[1].file).read_bytes())
@@ -226,7 +324,7 @@ def test_object_with_other_bytes_or_gone_is_refused(
 
 
 def test_absent_s3_stops_the_worker_and_keeps_the_job(
-    make_worker: Callable[[], Worker], settings: Settings, database: Engine, store: ObjectStore, clip: Path
+    make_worker: Callable[[], Worker], settings: Settings, database: SQLEngine, store: ObjectStore, clip: Path
 ) -> None:
     sha256 = add_page(database, store, clip.read_bytes())
     defer(database, sha256)
