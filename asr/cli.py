@@ -39,6 +39,9 @@ def transcribe(
         Path | None,
         typer.Option(help="Folder for FILE's transcripts, each named after its file; else standard output."),
     ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A name to expect in the files; for the queue these are the watchlist's.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Stay, and transcribe what comes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
 ) -> None:
@@ -58,7 +61,7 @@ def transcribe(
         raise WrongUse(
             f"{form} of {len(files)} files on standard output would be no {form}", cure="give --output FOLDER"
         )
-    if _transcribe_files(files, form, output, settings):
+    if _transcribe_files(files, form, output, name or [], settings):
         raise typer.Exit(1)
 
 
@@ -97,7 +100,9 @@ def _work_queue(settings: Settings, *, follow: bool, as_json: bool) -> None:
     Console().print(f"{counts.succeeded} recordings transcribed{failed}")
 
 
-def _transcribe_files(files: list[Path], form: Format, output: Path | None, settings: Settings) -> int:
+def _transcribe_files(
+    files: list[Path], form: Format, output: Path | None, names: list[str], settings: Settings
+) -> int:
     """Write each file's transcript; returns how many failed, each with its reason on standard error."""
     from asr.audio import AudioError, claimed_duration
     from asr.subtitles import FORMATS
@@ -112,6 +117,7 @@ def _transcribe_files(files: list[Path], form: Format, output: Path | None, sett
                 transcript = transcriber.transcribe(
                     path,
                     lambda seconds, name=path.name, total=total: show(name, seconds, total),  # type: ignore[misc]
+                    names=names,
                 )
             except AudioError as error:
                 failed += 1

@@ -30,7 +30,7 @@ def normalise_transcript(text: str) -> str:
     spellings of 二 and 零 one, and punctuation and other signs go.
     """
     text = to_simplified(unicodedata.normalize("NFKC", text)).lower()
-    text = _read_numbers(text).translate(_VARIANTS)
+    text = spoken_numbers(text).translate(_VARIANTS)
     text = _NOT_SPOKEN.sub(" ", text)
     # A blank counts between two Latin words alone: 华为 发布 is 华为发布, but open ai is not openai.
     return re.sub(r"(?<![a-z]) +| +(?![a-z])", "", text).strip()
@@ -49,7 +49,8 @@ def words(text: str) -> list[str]:
     return [word for word in jieba.cut(text, HMM=False) if word.strip()]
 
 
-def _read_numbers(text: str) -> str:
+def spoken_numbers(text: str) -> str:
+    """Numbers in digits become the characters in which they are read; all else stays."""
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     text = re.sub(r"(?<!\d)(?:19|20)\d{2}(?=年)", lambda year: _one_by_one(year[0]), text)
     text = re.sub(r"(?<!\d)(\d{1,2}):(\d{2})(?!\d)", lambda time: f"{time[1]}点{time[2]}分", text)

@@ -15,6 +15,8 @@ from asr import audio
 from asr.chunks import Chunk, Chunks, Nowhere
 from asr.engines.engine import Decoding, Engine, SpokenSegment, load_engine
 from asr.names import Names
+from asr.normaliser import spoken_numbers
+from asr.numbers import written
 from asr.phantoms import RULES_VERSION, Heard, Rules, sift
 from asr.voices import Spans, most_spoken, overlap, stretches, voices
 from asr.writing import tidy
@@ -22,6 +24,8 @@ from yuqing.contracts import Segment, Transcript, Word
 from yuqing.identity import derived_id
 from yuqing.settings import ASRSettings, Settings
 
+# What YUQING_ASR__NUMBERS does to a segment's text; "heard" does nothing.
+_NUMBERS = {"spoken": spoken_numbers, "written": written}
 # Called with the seconds of audio done.
 OnProgress = Callable[[float], None]
 
@@ -41,6 +45,7 @@ class Options:
     word_times: bool
     hot_words: bool
     correct_names: bool
+    numbers: str
     language: str | None
     prompt: str
     window_s: float
@@ -126,6 +131,8 @@ class Transcriber:
         if options.correct_names and names:
             watched = Names(names)
             segments = tuple(map(watched.correct, segments))
+        if change := _NUMBERS.get(options.numbers):
+            segments = tuple(each.model_copy(update={"text": change(each.text)}) for each in segments)
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         return Transcript(

@@ -287,6 +287,9 @@ class ASRSettings(Section):
         True, description="what sounds like a watched company's name, and the model was not sure of, becomes that name"
     )
     hot_words: bool = Field(False, description="watched companies' names are shown to the model with every half-minute")
+    numbers: Literal["heard", "spoken", "written"] = Field(
+        "heard", description="as the model wrote them, all in characters (百分之三), or in digits (3%)"
+    )
     word_times: bool = Field(True, description="seconds and probability of each word")
     language: str | None = Field("zh", description="the language spoken; empty: found from the sound")
     prompt: str = Field(

@@ -48,7 +48,13 @@ def test_one_bad_file_does_not_stop_the_others(run: Run, clip: Path, tmp_path: P
     (line,) = done.stdout.splitlines()
     transcript = json.loads(line)
     assert RECORDINGS[0].company in transcript["text"]
-    assert transcript["segments"][0].keys() == {"start", "end", "text"}
+    assert transcript["segments"][0].keys() == {"start", "end", "text", "words"}
+
+
+def test_names_to_expect(run: Run, clip: Path) -> None:
+    done = run(clip, "--name", "华维", "--name", "小米")
+    assert done.exit_code == 0
+    assert RECORDINGS[0].company in done.stdout, "what the model is sure of stays"
 
 
 def test_files_into_a_folder(run: Run, clip: Path, tmp_path: Path) -> None:
