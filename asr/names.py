@@ -5,7 +5,7 @@ by their Pinyin without tones. What the model was sure of, and what is a watched
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -64,7 +64,7 @@ _ONE_APART = 0.3
 _MOST_APART = {2: 0.25, 3: 0.4, 4: 0.5}
 # Mean probability of the characters that would change from which on they are taken for what was said. Two characters sound like
 # some other word too often; four hardly ever.
-_SURE = {2: 0.6, 3: 0.85, 4: 0.98}
+_SURE = {2: 0.5, 3: 0.85, 4: 0.98}
 _LONG = 4
 
 
@@ -119,18 +119,34 @@ class Names:
                     for reading in _readings(character):
                         self._by_sound[reading].add((name, place))
 
-    def correct(self, segment: Segment) -> Segment:
-        """The segment with names in place of what sounds like them; its words stay as they were heard."""
+    def correct(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+        """A transcript's segments with names in place of what sounds like them; their words stay as they were heard.
+
+        A model believes what it has written once: it doubts a strange word at its first turn and is sure of it from then on. So the
+        least sure turn of the same characters speaks for all of them.
+        """
+        found = [self._candidates(segment.text) for segment in segments]
+        doubt: dict[tuple[str, str], float] = {}
+        for segment, candidates in zip(segments, found, strict=True):
+            sure = _probabilities(segment.text, segment.words)
+            for each in candidates:
+                heard = segment.text[each.start : each.start + len(each.name)]
+                probability = _of_changes(heard, each, sure)
+                doubt[heard, each.name] = min(probability, doubt.get((heard, each.name), 1.0))
+        return tuple(self._with_names(*each, doubt) for each in zip(segments, found, strict=True))
+
+    def _with_names(self, segment: Segment, found: set[_Found], doubt: Mapping[tuple[str, str], float]) -> Segment:
         text = segment.text
-        sure = _probabilities(text, segment.words)
         taken = self._said(text)
-        for found in sorted(
-            self._candidates(text), key=lambda each: (each.distance, -len(each.name), each.start, each.name)
-        ):
-            places = range(found.start, found.start + len(found.name))
-            if taken.isdisjoint(places) and self._is_doubted(text, found, sure):
+        for each in sorted(found, key=lambda one: (one.distance, -len(one.name), one.start, one.name)):
+            end = each.start + len(each.name)
+            places = range(each.start, end)
+            if (
+                taken.isdisjoint(places)
+                and doubt[text[each.start : end], each.name] < _SURE[min(len(each.name), _LONG)]
+            ):
                 taken.update(places)
-                text = text[: found.start] + found.name + text[found.start + len(found.name) :]
+                text = text[: each.start] + each.name + text[end:]
         return segment if text == segment.text else segment.model_copy(update={"text": text})
 
     def _said(self, text: str) -> set[int]:
@@ -162,15 +178,13 @@ class Names:
                     found.add(_Found(sum(apart), start, name))
         return found
 
-    def _is_doubted(self, text: str, found: _Found, sure: Sequence[float] | None) -> bool:
-        if sure is None:
-            return len(found.name) >= _LONG
-        changed = [
-            sure[found.start + offset]
-            for offset, character in enumerate(found.name)
-            if text[found.start + offset] != character
-        ]
-        return sum(changed) / len(changed) < _SURE[min(len(found.name), _LONG)]
+
+def _of_changes(heard: str, found: _Found, sure: Sequence[float] | None) -> float:
+    """Mean probability of the characters that the name would change; where words do not tell, long names alone are doubted."""
+    if sure is None:
+        return 0.0 if len(found.name) >= _LONG else 1.0
+    changed = [sure[found.start + place] for place, mark in enumerate(found.name) if heard[place] != mark]
+    return sum(changed) / len(changed) if changed else 1.0
 
 
 def _probabilities(text: str, words: Sequence[Word]) -> list[float] | None:

@@ -129,8 +129,7 @@ class Transcriber:
         sifted = sift(tidy(heard), options.rules, hot_words)
         segments = sifted.kept
         if options.correct_names and names:
-            watched = Names(names)
-            segments = tuple(map(watched.correct, segments))
+            segments = Names(names).correct(segments)
         if change := _NUMBERS.get(options.numbers):
             segments = tuple(each.model_copy(update={"text": change(each.text)}) for each in segments)
         with path.open("rb") as stream:
@@ -193,4 +192,5 @@ def _heard(spoken: SpokenSegment, spoken_in: Spans, offset: float, length: float
         ),
     )
     voice_s = overlap(spoken_in, min(spoken.start_s, length), min(spoken.end_s, length))
-    return Heard(said, voice_s, spoken.no_speech_probability, spoken.mean_log_probability)
+    # JSON, in which finished windows are kept, has no infinity.
+    return Heard(said, voice_s, spoken.no_speech_probability, max(spoken.mean_log_probability, -100.0))

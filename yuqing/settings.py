@@ -299,7 +299,7 @@ class ASRSettings(Section):
         4 * 2**30, ge=2**10, description="larger files are refused: hours of video have 1 to 3 GiB"
     )
     limit_s: float = Field(6 * 3600, gt=0, description="longer recordings are refused, whatever their container claims")
-    window_s: float = Field(300, ge=60, description="audio held in memory at once; cut where it is quietest")
+    window_s: float = Field(300, ge=30, description="audio held in memory at once; cut where it is quietest")
     voice_threshold: float = Field(0.3, gt=0, lt=1, description="Silero's probability from which a sound is a voice")
     pause_s: float = Field(3, ge=0, description="longer stretches without a voice are not shown to the model")
     voice_share: float = Field(0.1, ge=0, le=1, description="a segment with less voice in it was invented")

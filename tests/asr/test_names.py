@@ -28,7 +28,7 @@ def spoken(text: str, probability: float) -> Segment:
 )
 def test_names_are_found_by_their_sound(heard: str, meant: str) -> None:
     segment = spoken(heard, 0.4)
-    corrected = Names(WATCHED).correct(segment)
+    (corrected,) = Names(WATCHED).correct([segment])
     assert corrected.text == meant
     assert corrected.words == segment.words, "what was heard is kept"
 
@@ -46,19 +46,29 @@ def test_names_are_found_by_their_sound(heard: str, meant: str) -> None:
     ],
 )
 def test_what_the_model_was_sure_of_stays(text: str) -> None:
-    assert Names(WATCHED).correct(spoken(text, 0.95)).text == text
+    assert Names(WATCHED).correct([spoken(text, 0.95)])[0].text == text
+
+
+def test_what_was_doubted_once_is_doubted_everywhere() -> None:
+    """Heard so: a model is sure of what it has written before."""
+    first, later = spoken("新来生物今天公告。", 0.4), spoken("新来生物股价上涨。", 0.995)
+    assert [each.text for each in Names(WATCHED).correct([first, later])] == [
+        "星澜生物今天公告。",
+        "星澜生物股价上涨。",
+    ]
+    assert Names(WATCHED).correct([later]) == (later,)
 
 
 def test_a_watched_name_is_never_made_another() -> None:
     names = Names(["恒岳地产", "恒月地产"])
     for text in ("恒岳地产", "恒月地产和恒岳地产"):
-        assert names.correct(spoken(text, 0.1)).text == text
+        assert names.correct([spoken(text, 0.1)])[0].text == text
 
 
 def test_without_words_only_long_names_are_found() -> None:
     names = Names(WATCHED)
-    assert names.correct(Segment(start=0, end=1, text="轻合乳液")).text == "青禾乳业"
-    assert names.correct(Segment(start=0, end=1, text="惊动")).text == "惊动"
+    assert names.correct([Segment(start=0, end=1, text="轻合乳液")])[0].text == "青禾乳业"
+    assert names.correct([Segment(start=0, end=1, text="惊动")])[0].text == "惊动"
 
 
 def test_distances() -> None:
@@ -73,7 +83,7 @@ def test_distances() -> None:
 @given(st.text(alphabet="轻青合禾乳液业长领中共，。京东惊动A1腾讯", max_size=40), st.floats(0, 1))
 def test_lengths_and_marks_stay(text: str, probability: float) -> None:
     names = Names(WATCHED)
-    corrected = names.correct(spoken(text, round(probability, 3)))
+    (corrected,) = names.correct([spoken(text, round(probability, 3))])
     assert len(corrected.text) == len(text)
     assert [c for c in corrected.text if c in "，。A1"] == [c for c in text if c in "，。A1"]
     for name in WATCHED:
