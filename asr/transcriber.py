@@ -106,7 +106,7 @@ class Transcriber:
         Silence, noise and music yield no text. Raises AudioError, SpeechModelError, and what model_path and `chunks` raise.
         """
         settings, options = self._settings.asr, self.options
-        kept = chunks or Nowhere()
+        kept = Nowhere() if chunks is None else chunks
         hot_words = "，".join(names) if options.hot_words else ""
         audio.refuse_larger(path.name, path.stat().st_size if path.is_file() else 0, settings.limit_bytes)
         audio.refuse_longer(path, settings.limit_s)
