@@ -72,8 +72,9 @@ def read_shape(folder: Path) -> Shape:
             f"{path} describes quantised weights, whose rounding cannot be undone",
             cure="convert the checkpoint in bf16 and quantise the result",
         )
-    # The 13B models of both generations have 5120 dimensions and, having no rotary embedding, no number of positions.
-    if config.get("hidden_size") == 5120 or "max_position_embeddings" not in config:
+    # The 13B models have 5120 dimensions and, having no rotary embedding, no number of positions in their configuration.
+    width = config.get("hidden_size", 4096)
+    if width == 5120 or ("max_position_embeddings" not in config and width != 4096):
         raise ConversionError(
             f"{path} is a 13B model: its attention is biased by distance (ALiBi), which LLaMA's layout cannot express",
             cure="use Baichuan-7B or Baichuan2-7B",

@@ -85,6 +85,7 @@ def greedy(model: Any, ids: list[int]) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.service
+@pytest.mark.timeout(1200)  # two starts of vLLM
 def test_the_converted_model_and_an_adapter_are_served_at_run_time_and_merged(checkpoint: Make, tmp_path: Path) -> None:
     # 32 is the smallest head that vLLM's attention on a CPU knows.
     original = checkpoint(2, hidden_size=128, intermediate_size=344)
