@@ -70,6 +70,7 @@ def extract_line(record: dict[str, Any]) -> dict[str, Any]:
     from cleaning import extract, metadata
     from cleaning.article import one_line, without_title
     from cleaning.decode import decode, repair
+    from cleaning.images import base_address, references
     from cleaning.language import language
     from cleaning.published import CHINA
     from yuqing.text.mask import mask
@@ -99,6 +100,12 @@ def extract_line(record: dict[str, Any]) -> dict[str, Any]:
         "author": mask(one_line(found.author or "")).text or None,
         "source": one_line(found.source or "") or None,
         "language": language(text),
+        "images": [
+            {"url": image.url, "alt": mask(one_line(image.alt)).text}
+            for image in references(
+                extract.article_pictures(page), base_address(page.tree, str(record.get("url") or ""))
+            )
+        ],
     }
 
 

@@ -25,10 +25,11 @@ def answer(command: str, lines: list[Any]) -> tuple[int, list[dict[str, Any]]]:
 def test_extract(tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_bytes(page("另一个标题", article_text(2)).replace("utf-8", "gb2312").encode("gb18030"))
+    with_picture = page("苹果发布新品", article_text(1)).replace("<p>", "<p><img src='a.jpg' alt='新品'>", 1)
     status, answers = answer(
         "extract",
         [
-            {"id": "a", "html": page("苹果发布新品", article_text(1)), "url": "https://news.example.com/1"},
+            {"id": "a", "html": with_picture, "url": "https://news.example.com/1"},
             {"id": 2, "path": str(file)},
             "{broken",
             {"id": "no page"},
@@ -45,6 +46,7 @@ def test_extract(tmp_path: Path) -> None:
         "author": "李明",
         "source": "每日财经网",
         "language": "zh",
+        "images": [{"url": "https://news.example.com/a.jpg", "alt": "新品"}],
     }
     assert (answers[1]["id"], answers[1]["title"], answers[1]["text"]) == (2, "另一个标题", article_text(2))
     assert [bool(row.get("error")) for row in answers] == [False, False, True, True, True, False]
