@@ -48,10 +48,13 @@ def test_raw_batches_go_by_age_and_only_when_they_were_cleaned(database: Engine,
         store.put(key, b"x" * 10)
     settle(database, *(names[name] for name in names if name not in ("pending", "of another stage")))
     settle(database, names["of another stage"], stage="other")
+    lines = {day: f"lines/v4/a/2026/{day}/01A.json.gz" for day in ("05/30", "05/31")}
+    for key in lines.values():  # what the cleaning keeps of a batch for those that follow
+        store.put(key, b"x")
     found = retention.expired(database, store, KEEP, NOW)
-    assert keys_of(found, "raw") == {names["old"], names["old and failed"]}
+    assert keys_of(found, "raw") == {names["old"], names["old and failed"], lines["05/30"]}
     (raw,) = [item for item in found if item.kind == "raw"]
-    assert (raw.bytes, raw.needed) == (20, 2)
+    assert (raw.bytes, raw.needed) == (21, 2)
 
     retention.delete(store, raw.objects)
     retention.delete(store, raw.objects)  # again, as after a kill
