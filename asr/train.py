@@ -25,6 +25,7 @@ from yuqing.weights import model_path
 
 log = get_logger(__name__)
 
+_DECODED = 16  # clips at once: without gradients they need little memory, and a step of decoding costs the same for all
 _CHECKPOINT, _CARD, _CURVE, _ADAPTER = "checkpoint.pt", "run.json", "curve.png", "adapter"
 
 
@@ -82,8 +83,8 @@ def validate(
     model.eval()
     device, errors = next(model.parameters()).device, Errors()
     keys = [(index, condition) for index in range(len(utterances)) for condition in config.conditions]
-    for begin in range(0, len(keys), config.batch_size):
-        chosen = keys[begin : begin + config.batch_size]
+    for begin in range(0, len(keys), _DECODED):
+        chosen = keys[begin : begin + _DECODED]
         features = [clips.features(clips.samples(index, condition, seed=index))[0] for index, condition in chosen]
         with torch.inference_mode(), _precision(device, config):
             found = model.get_base_model().generate(
@@ -149,7 +150,9 @@ def train(
     model unless it is done. Raises TrainingError when config.out holds another run, ManifestError, and what model_path raises.
     """
     import torch
+    import transformers
 
+    transformers.logging.set_verbosity_error()  # generate() warns of what is meant so
     base = Path(config.base) if Path(config.base).is_dir() else model_path(config.base, settings)
     model = load_model(base)
     tokens = Tokens(base, config.language, model.config.max_target_positions)

@@ -1,76 +1,194 @@
-"""Speech recognition on the newsroom's two recordings: speed, errors and memory, as one line of JSON.
+"""Speech recognition on the committed speech set (examples/speech): errors, names, speed and memory, as one line of JSON.
 
-    python benchmarks/asr.py [--repeat N]
+    python benchmarks/asr.py [--quick] [--full]
 
-`rtf`: seconds of computing a second of audio with the default settings (beam 5). `rtf_beam_1`: the same with beam 1. `ratio`: how
-much faster beam 1 is. `cer`, `cer_beam_1`: character error rates against the recordings' texts, over characters alone, simplified.
-`peak_mib`: the process's highest resident memory. The model is loaded before the clock starts; the best of N runs counts.
+The test clips are joined to bulletins of seven with pauses, as programmes are, and recognised with the settings' model and options.
+
+cer                 character error rate, clean, with the watchlist's names as the worker gives them (asr/normaliser.py)
+cer_without_names   the same without names;  cer_noise, cer_music, cer_telephone: with names, of one bulletin under each condition
+names_right         share of the company names that came out right, clean, with the names;  names_right_without: without
+rtf                 seconds of computing a second of sound, of the run with names; the model is loaded before
+speed_ratio         openai-whisper's time, same weights and beam size, by ours, both without names, on the first two bulletins
+cer_reference       openai-whisper's character error rate there;  cer_same: ours there
+memory_ratio        our peak resident memory there divided by openai-whisper's; each engine runs in a process of its own
+silence_characters  characters written for 10 minutes of silence, pink noise, music and applause
+memory_growth_mib   peak memory for 4 hours less that for 10 minutes, both with the same 3 minutes of speech in them
+
+--quick leaves out the comparison and the 4 hours; --full compares on all bulletins. Other options of recognition are measured by
+settings: YUQING_ASR__BATCH_SIZE=4 python benchmarks/asr.py --quick.
 """
 
 import argparse
 import json
-import re
-import resource
+import subprocess
 import sys
+import tempfile
 import time
+import wave
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # A script's own folder comes first on the path, and there `asr` would be this file.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import numpy as np  # noqa: E402
+
+from asr.audio import SAMPLE_RATE  # noqa: E402
+from asr.conditions import Samples, applause, apply_condition, music, pink_noise, silence  # noqa: E402
+from asr.evaluate import Heard, compare, samples_of, table, written  # noqa: E402
+from asr.manifests import Utterance, read_manifest  # noqa: E402
 from asr.transcriber import Transcriber  # noqa: E402
-from examples.newsroom.recordings import FOLDER, RECORDINGS  # noqa: E402
-from yuqing.settings import load_settings  # noqa: E402
-from yuqing.text.normalise import to_simplified  # noqa: E402
+from examples.speech import NAMES, TEST  # noqa: E402
+from yuqing.settings import Settings, load_settings  # noqa: E402
+
+CLIPS_A_BULLETIN = 7
+PAUSE_S = 0.8  # between two items of a programme
+COMPARED = 2  # bulletins that the reference is run on: 4 minutes of sound take it 2-3
+SILENT_S = 150.0  # of each of the four sounds without speech
+SHORT_S, LONG_S, SPOKEN_S = 600, 4 * 3600, 180
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"[\W_]+", "", to_simplified(text))
+def bulletins(count: int | None = None) -> list[tuple[Utterance, Samples]]:
+    """The test clips, seven to a recording; the first `count` recordings."""
+    clips = read_manifest(TEST)[: None if count is None else count * CLIPS_A_BULLETIN]
+    pause = silence(PAUSE_S)
+    found = []
+    for begin in range(0, len(clips), CLIPS_A_BULLETIN):
+        chosen = clips[begin : begin + CLIPS_A_BULLETIN]
+        sound = np.concatenate([part for clip in chosen for part in (samples_of(clip), pause)])
+        text = "\n".join(clip.text for clip in chosen)
+        names = tuple(sorted({name for clip in chosen for name in clip.names}))
+        found.append((Utterance(f"bulletin {begin // CLIPS_A_BULLETIN + 1}", TEST, text, names=names), sound))
+    return found
 
 
-def _distance(reference: str, heard: str) -> int:
-    row = list(range(len(heard) + 1))
-    for number, character in enumerate(reference, 1):
-        before, row[0] = row[0], number
-        for column, other in enumerate(heard, 1):
-            before, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, before + (character != other))
-    return row[-1]
-
-
-def measure(beam_size: int, repeat: int) -> tuple[float, float]:
-    """Real-time factor and character error rate over both recordings."""
-    transcriber = Transcriber(load_settings(asr={"beam_size": beam_size}))
+def listen(
+    transcriber: Transcriber, chosen: list[tuple[Utterance, Samples]], condition: str = "clean", names: bool = True
+) -> tuple[list[Heard], float]:
+    """Let the bulletins be transcribed under a condition; also the peak memory until then, in MiB."""
     transcriber.load()
-    best, errors, characters, audio = float("inf"), 0, 0, 0.0
-    for _ in range(repeat):
-        errors = characters = 0
-        audio = 0.0
-        started = time.perf_counter()
-        transcripts = [transcriber.transcribe(FOLDER / recording.file) for recording in RECORDINGS]
-        best = min(best, time.perf_counter() - started)
-        for recording, transcript in zip(RECORDINGS, transcripts, strict=True):
-            reference = _plain(recording.spoken_text())
-            errors += _distance(reference, _plain(transcript.text))
-            characters += len(reference)
-            audio += transcript.duration_s
-    return best / audio, errors / characters
+    texts = []
+    for number, (_, clean) in enumerate(chosen):
+        with written(apply_condition(condition, clean, number)) as path:
+            began = time.perf_counter()
+            transcript = transcriber.transcribe(path, names=NAMES if names else ())
+            texts.append((transcript.text, time.perf_counter() - began))
+    peak = peak_mib()  # before the words are counted, whose dictionary takes a hundred MiB
+    heard = [
+        compare(bulletin, text, condition, len(samples) / SAMPLE_RATE, took)
+        for (bulletin, samples), (text, took) in zip(chosen, texts, strict=True)
+    ]
+    return heard, peak
+
+
+def figures(heard: list[Heard]) -> dict[str, Any]:
+    return table(heard)[-1].as_json()
+
+
+def peak_mib() -> float:
+    """The process's highest resident memory since it was started; rusage would count its parent's, too."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def part_errors(settings: Settings) -> dict[str, Any]:
+    """All bulletins clean, with and without names; one of them under each condition."""
+    transcriber, all_of_them = Transcriber(settings), bulletins()
+    heard, peak = listen(transcriber, all_of_them)
+    named, plain = figures(heard), figures(listen(transcriber, all_of_them, names=False)[0])
+    found = {
+        "audio_s": named["audio_s"],
+        "cer": named["cer"],
+        "wer": named["wer"],
+        "cer_without_names": plain["cer"],
+        "names_said": named["names_said"],
+        "names_right": named["names_right"],
+        "names_right_without": plain["names_right"],
+        "rtf": named["rtf"],
+        "peak_mib": round(peak),
+    }
+    for number, condition in enumerate(("noise", "music", "telephone")):
+        found[f"cer_{condition}"] = figures(listen(transcriber, [all_of_them[number]], condition)[0])["cer"]
+    return found
+
+
+def part_engine(settings: Settings, count: int | None) -> dict[str, Any]:
+    """Time, errors and memory of one engine on the first bulletins, without names."""
+    heard, peak = listen(Transcriber(settings), bulletins(count), names=False)
+    return {"seconds": sum(item.computing_s for item in heard), "cer": figures(heard)["cer"], "peak_mib": round(peak)}
+
+
+def part_silence(settings: Settings) -> dict[str, Any]:
+    """Characters written where nobody speaks."""
+    rng, transcriber = np.random.default_rng(1), Transcriber(settings)
+    sounds = [silence(SILENT_S), *(sound(SILENT_S, rng) for sound in (pink_noise, music, applause))]
+    characters = 0
+    for samples in sounds:
+        with written(samples) as path:
+            characters += len(transcriber.transcribe(path, names=NAMES).text)
+    return {"silence_characters": characters}
+
+
+def sound_of(seconds: int) -> Iterator[Samples]:
+    """Some minutes of speech, then noise, in pieces of a minute."""
+    speech = np.concatenate([sound for _, sound in bulletins(2)])[: SPOKEN_S * SAMPLE_RATE]
+    noise = pink_noise(60, np.random.default_rng(1)) / 4
+    yield speech
+    for _ in range((seconds - SPOKEN_S) // 60):
+        yield noise
+
+
+def part_memory(settings: Settings, seconds: int) -> dict[str, Any]:
+    """Peak memory for a recording that lasts so long."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long.wav"
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+            for piece in sound_of(seconds):
+                file.writeframes((piece * 32767).astype("<i2").tobytes())
+        transcript = Transcriber(settings).transcribe(path)
+    return {"peak_mib": round(peak_mib()), "duration_s": transcript.duration_s}
+
+
+def run_part(name: str, **options: Any) -> dict[str, Any]:
+    """Run a part in a process of its own and read its JSON."""
+    arguments = [sys.executable, __file__, "--part", name, "--options", json.dumps(options)]
+    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{name} {options}: {found}", file=sys.stderr)
+    return found
+
+
+PARTS = {"errors": part_errors, "engine": part_engine, "silence": part_silence, "memory": part_memory}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=2)
-    repeat = parser.parse_args().repeat
-    rtf, cer = measure(5, repeat)
-    rtf_greedy, cer_greedy = measure(1, repeat)
-    figures = {
-        "rtf": round(rtf, 3),
-        "rtf_beam_1": round(rtf_greedy, 3),
-        "ratio": round(rtf / rtf_greedy, 2),
-        "cer": round(cer, 3),
-        "cer_beam_1": round(cer_greedy, 3),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
-    print(json.dumps(figures))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
+    parser.add_argument("--options", type=json.loads, default={}, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.part:
+        options = chosen.options
+        settings = load_settings(asr=options.pop("asr", {}))
+        print(json.dumps(PARTS[chosen.part](settings, **options)))
+        return
+    found = run_part("errors") | run_part("silence")
+    if not chosen.quick:
+        count = None if chosen.full else COMPARED
+        ours = run_part("engine", count=count)
+        reference = run_part("engine", count=count, asr={"engine": "openai-whisper"})
+        found |= {
+            "speed_ratio": round(reference["seconds"] / ours["seconds"], 2),
+            "cer_same": ours["cer"],
+            "cer_reference": reference["cer"],
+            "memory_ratio": round(ours["peak_mib"] / reference["peak_mib"], 3),
+        }
+        long, short = (run_part("memory", seconds=seconds) for seconds in (LONG_S, SHORT_S))
+        found["memory_growth_mib"] = round(long["peak_mib"] - short["peak_mib"])
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
