@@ -26,6 +26,12 @@ def evaluate(
     conditions: Annotated[
         str, typer.Option(help="Conditions to make of each recording: clean,noise,music,telephone,telephone-noise.")
     ] = "",
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="File of watched names, one a line, which the worker would have."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first recordings only.")] = None,
     output: Annotated[Path | None, typer.Option(help="JSON-lines file for each recording's texts and errors.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -41,12 +47,13 @@ def evaluate(
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)
     utterances = read_manifest(manifest, part)[:limit]
     chosen = [name for name in conditions.split(",") if name]
+    watched = names.read_text(encoding="utf-8").split() if names else []
     transcriber = Transcriber(settings)
     transcriber.load()
     heard = []
     with telemetry.progress() as bar:
         task = bar.add_task("recordings", total=len(utterances) * max(1, len(chosen)))
-        for item in recognise(utterances, lambda path: transcriber.transcribe(path).text, chosen):
+        for item in recognise(utterances, lambda path: transcriber.transcribe(path, names=watched).text, chosen):
             heard.append(item)
             bar.advance(task)
     if output is not None:
