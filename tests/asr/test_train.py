@@ -1,4 +1,4 @@
-"""Fine-tuning: the real loop on a tiny model, its stops and its files; and the base on real speech."""
+"""Fine-tuning: the real loop on a tiny model, its stops and its files."""
 
 import json
 import subprocess
@@ -11,13 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from asr.evaluate import recognise, table
-from asr.manifests import ManifestError, Utterance, read_manifest
+from asr.manifests import ManifestError, Utterance
 from asr.train import learning_rate, train
 from asr.training_config import TrainingConfig, read_config
 from asr.training_data import Tokens, TrainingError, batches, usable
-from asr.transcriber import Transcriber
-from examples.speech import DEV, TEST, TRAIN
 from tests.asr.media import pink_noise, tone, write
 from tests.asr.tiny_whisper import save_tiny_whisper
 from yuqing.settings import load_settings
@@ -164,25 +161,3 @@ def test_it_stops_early_and_what_it_wrote_is_served(tiny: Path) -> None:
     model = WhisperModel(str(tiny / "early/tiny-early"), device="cpu", compute_type="int8", local_files_only=True)
     segments, _ = model.transcribe(np.zeros(16_000, np.float32), language="zh", max_new_tokens=5)
     assert len(list(segments)) <= 5
-
-
-@pytest.mark.slow
-def test_the_base_learns_a_condition_in_which_it_is_weak(tmp_path: Path) -> None:
-    """Noise on a telephone line: fewer errors on clips and texts that it did not learn from, as the worker transcribes them."""
-    content = {
-        "train": str(TRAIN),
-        "validation": str(DEV),
-        "out": "telephone",
-        "conditions": ["telephone-noise"],
-        "epochs": 3,
-    }
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
-    card = train(read_config(tmp_path / "run.yaml"), load_settings())
-    assert min(card["validation_cer"]) < card["validation_cer"][0]
-    errors = []
-    for model in ("whisper-base", str(tmp_path / "telephone" / card["model"])):
-        transcriber = Transcriber(load_settings(asr={"model": model}))
-        clips = read_manifest(TEST)[:8]
-        heard = list(recognise(clips, lambda path: transcriber.transcribe(path).text, ["telephone-noise"]))  # noqa: B023
-        errors.append(table(heard)[0].as_json()["cer"])
-    assert errors[1] < errors[0]
