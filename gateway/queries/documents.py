@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, cast, func, literal, select
+from sqlalchemy import String, bindparam, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
@@ -82,43 +82,63 @@ async def list_documents(
     return DocumentPage(items, keys[limit - 1].encode() if len(keys) > limit else None)
 
 
+_MEMBER = aliased(Coverage)
+_IDS = cast(bindparam("doc_ids"), ARRAY(String))
+_REPRINTS = (
+    select(func.count(_MEMBER.doc_id.distinct()) - 1)
+    .where(_MEMBER.group_id == Document.group_id, _MEMBER.team_id == bindparam("team_id"))
+    .correlate(Document)
+    .scalar_subquery()
+)
+# Made once: to put a statement together takes longer than to run it.
+_ROWS = (
+    select(
+        Document.doc_id,
+        Document.kind,
+        Document.site,
+        Document.source,
+        Document.title,
+        Document.url,
+        time_of(Document).label("time"),
+        Document.published_at,
+        Document.first_seen,
+        Document.group_id,
+        _REPRINTS.label("reprints"),
+        DocumentAnalysisRow.sentiment,
+        DocumentAnalysisRow.category,
+        DocumentAnalysisRow.summary,
+    )
+    .outerjoin(DocumentAnalysisRow, DocumentAnalysisRow.doc_id == Document.doc_id)
+    .where(Document.doc_id == func.any(_IDS))
+)
+_ROWS_FROM_THE_START = _ROWS.add_columns(func.substr(Document.text, 1, SNIPPET_CHARACTERS).label("snippet"))
+_MENTIONS = (
+    select(
+        Coverage.doc_id,
+        Company.id.label("company_id"),
+        Company.name.label("company"),
+        Coverage.relevance,
+        Coverage.sentiment,
+        Coverage.risk_level,
+        Coverage.confidence,
+    )
+    .join(Company, Company.id == Coverage.company_id)
+    .where(Coverage.team_id == bindparam("team_id"), Coverage.doc_id == func.any(_IDS))
+    .order_by(Coverage.doc_id, Coverage.relevance.desc(), Company.id)
+)
+
+
 async def _rows(
     connection: AsyncConnection, team_id: int, doc_ids: Sequence[str], terms: Terms | None
 ) -> dict[str, dict[str, Any]]:
     if not doc_ids:
         return {}
-    document = aliased(Document)
-    analysis = aliased(DocumentAnalysisRow)
-    member = aliased(Coverage)
-    reprints = (
-        select(func.count(member.doc_id.distinct()) - 1)
-        .where(member.group_id == document.group_id, member.team_id == team_id)
-        .correlate(document)
-        .scalar_subquery()
-    )
-    start = snippet_start(terms, document.text) if terms else 1
-    statement = (
-        select(
-            document.doc_id,
-            document.kind,
-            document.site,
-            document.source,
-            document.title,
-            document.url,
-            time_of(document).label("time"),
-            document.published_at,
-            document.first_seen,
-            document.group_id,
-            reprints.label("reprints"),
-            analysis.sentiment,
-            analysis.category,
-            analysis.summary,
-            func.substr(document.text, start, SNIPPET_CHARACTERS).label("snippet"),
-        )
-        .outerjoin(analysis, analysis.doc_id == document.doc_id)
-        .where(document.doc_id == func.any(cast(literal(list(doc_ids), ARRAY(String)), ARRAY(String))))
-    )
-    return {row["doc_id"]: dict(row) for row in (await connection.execute(statement)).mappings()}
+    statement = _ROWS_FROM_THE_START
+    if terms is not None:
+        start = snippet_start(terms, Document.text)
+        statement = _ROWS.add_columns(func.substr(Document.text, start, SNIPPET_CHARACTERS).label("snippet"))
+    rows = await connection.execute(statement, {"team_id": team_id, "doc_ids": list(doc_ids)})
+    return {row["doc_id"]: dict(row) for row in rows.mappings()}
 
 
 async def mentions_of(
@@ -127,25 +147,9 @@ async def mentions_of(
     """The team's companies in each document, the most relevant first."""
     if not doc_ids:
         return {}
-    statement = (
-        select(
-            Coverage.doc_id,
-            Company.id.label("company_id"),
-            Company.name.label("company"),
-            Coverage.relevance,
-            Coverage.sentiment,
-            Coverage.risk_level,
-            Coverage.confidence,
-        )
-        .join(Company, Company.id == Coverage.company_id)
-        .where(
-            Coverage.team_id == team_id,
-            Coverage.doc_id == func.any(cast(literal(list(doc_ids), ARRAY(String)), ARRAY(String))),
-        )
-        .order_by(Coverage.doc_id, Coverage.relevance.desc(), Company.id)
-    )
+    rows = await connection.execute(_MENTIONS, {"team_id": team_id, "doc_ids": list(doc_ids)})
     found: dict[str, list[CompanyMention]] = {}
-    for row in (await connection.execute(statement)).mappings():
+    for row in rows.mappings():
         values = dict(row)
         found.setdefault(values.pop("doc_id"), []).append(CompanyMention(**values))
     return {doc_id: tuple(companies) for doc_id, companies in found.items()}

@@ -55,9 +55,16 @@ class DocumentFilter:
         return self.sort != "time"
 
 
+# An alias copies every column of its table, which took longer than a list's statements themselves; so they are made once.
+_OTHER = aliased(Coverage)
+_SEEN = aliased(Coverage)
+_RISKIER = aliased(Coverage)
+_SEARCHED = aliased(Document)
+
+
 def visible(document: type[Document], team_id: int, company_id: int | None = None) -> ColumnElement[bool]:
     """Whether a document mentions the team's company (this one, or any)."""
-    covered = aliased(Coverage)
+    covered = _SEEN
     of_team = [covered.doc_id == document.doc_id, covered.team_id == team_id]
     if company_id is not None:
         of_team.append(covered.company_id == company_id)
@@ -91,7 +98,7 @@ def fits(covered: type[Coverage], team_id: int, wanted: DocumentFilter) -> list[
 def holds(wanted: DocumentFilter, doc_id: Any) -> ColumnElement[bool]:
     """Whether the document of this id holds the words."""
     assert wanted.terms is not None
-    document = aliased(Document)
+    document = _SEARCHED
     return exists().where(
         document.doc_id == doc_id, matches(wanted.terms, document.search, document.title, document.text)
     )
@@ -99,7 +106,7 @@ def holds(wanted: DocumentFilter, doc_id: Any) -> ColumnElement[bool]:
 
 def earlier_fits(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnElement[bool]:
     """Whether an earlier document of the same reprint group is in the list too."""
-    other = aliased(Coverage)
+    other = _OTHER
     earlier = or_(
         other.first_seen < covered.first_seen,
         and_(other.first_seen == covered.first_seen, other.doc_id < covered.doc_id),
@@ -112,7 +119,7 @@ def earlier_fits(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnEl
 
 def _keys(team_id: int, wanted: DocumentFilter, cursor: Cursor | None) -> Select[Any]:
     """(time, doc_id, first_seen, group_id) of the documents that fit but for their words, newest first, each once."""
-    covered = aliased(Coverage)
+    covered = Coverage
     columns: tuple[Any, ...] = (covered.time, covered.doc_id, covered.first_seen, covered.group_id)
     statement = select(*columns).where(*fits(covered, team_id, wanted))
     if wanted.company_id is None:
@@ -139,7 +146,7 @@ async def _by_time(
     last = (await connection.execute(keys.offset(WALK - 1).limit(1))).first()
     if last is None:
         return answer  # there are no others
-    document = aliased(Document)
+    document = _SEARCHED
     hits = (
         select(document.doc_id)
         .where(document.search.op("@@")(wanted.terms.as_tsquery()), time_of(document) <= last.time)
@@ -161,7 +168,7 @@ def _matching(keys: Any, team_id: int, wanted: DocumentFilter, limit: int) -> Se
 async def _by_risk(
     connection: AsyncConnection, team_id: int, wanted: DocumentFilter, limit: int, cursor: Cursor | None
 ) -> list[Cursor]:
-    covered, other = aliased(Coverage), aliased(Coverage)
+    covered, other = Coverage, _RISKIER
     # The index holds this very expression.
     risk, others = (func.coalesce(cast(row.risk_level, Integer), -1) for row in (covered, other))
     riskier = exists().where(
