@@ -24,6 +24,7 @@ from gateway.api import (
     media,
     trends,
     verdicts,
+    watchlist,
 )
 from gateway.middleware import RequestContext
 from gateway.pages import document, overview, sign_in
@@ -74,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = open_gateway(settings)
-    api = (companies, export, documents, verdicts, corrections, trends, media, analyze, keys, health)
+    api = (watchlist, companies, export, documents, verdicts, corrections, trends, media, analyze, keys, health)
     for resource in (*api, sign_in, overview, document):
         app.include_router(resource.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -7,15 +7,16 @@ changes nothing.
 import asyncio
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 import procrastinate
-from sqlalchemy import Connection, String, cast, literal, or_, select
+from sqlalchemy import Connection, String, cast, delete, literal, or_, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from gateway.queries.selection import time_of
 from yuqing import watchlist
-from yuqing.database.models import Document, MentionRow
+from yuqing.database.models import Document, MentionRow, VerdictRow
 from yuqing.database.session import engine, transaction
 from yuqing.errors import YuqingError
 from yuqing.jobs import ANALYZE, Job, defer_in_transaction, job_app, put_back_stalled
@@ -42,13 +43,21 @@ def watch_job(company_id: int) -> Job:
 
 
 def watch_company(settings: Settings, company_id: int) -> int:
-    """Publish the watchlist and match the company against the latest documents; returns how many mention it."""
+    """Publish the watchlist and match the company against the latest documents; returns how many mention it.
+
+    Documents in which it was found before and is not any more, because its names or its query have changed, are let go.
+    A company that is switched off keeps what it has.
+    """
     pool = engine(settings)
     try:
         with transaction(pool) as connection:
             companies = watchlist.publish(connection, ObjectStore.from_settings(settings))
             company = next((known for known in companies if known.id == company_id), None)
-            candidates = _candidates(connection, company, settings.gateway.match_limit) if company else []
+            candidates = candidates_of(connection, company, settings.gateway.match_limit) if company else []
+            if company:
+                known = select(MentionRow.doc_id).where(MentionRow.company_id == company_id)
+                held = connection.execute(known).scalars().all()
+                candidates = list(dict.fromkeys([*candidates, *held]))
         matcher = Matcher(companies)
         count = 0
         for start in range(0, len(candidates), BATCH):
@@ -60,13 +69,17 @@ def watch_company(settings: Settings, company_id: int) -> int:
     return count
 
 
-def _candidates(connection: Connection, company: WatchedCompany, limit: int) -> Sequence[str]:
+def candidates_of(
+    connection: Connection, company: WatchedCompany, limit: int, since: datetime | None = None
+) -> Sequence[str]:
     """The latest documents that hold all bigrams of one of the names, or of one of the words that its query asks for."""
     queries = [query for query in (*map(tsquery, company.names), *_words(company)) if query]
     if not queries:
         return []
     found = or_(*(Document.search.op("@@")(cast(literal(query, String), TSQUERY)) for query in queries))
     statement = select(Document.doc_id).where(found).order_by(time_of(Document).desc(), Document.doc_id).limit(limit)
+    if since is not None:
+        statement = statement.where(time_of(Document) >= since)
     return connection.execute(statement).scalars().all()
 
 
@@ -89,18 +102,20 @@ def _beginning(wildcard: str) -> str:
 
 
 def _match(connection: Connection, matcher: Matcher, company_id: int, doc_ids: Sequence[str]) -> int:
-    """Add the company's mentions in these documents, and the jobs that judge them, in the caller's transaction."""
+    """Write the company's mentions in these documents, and the jobs that judge new ones, in the caller's transaction."""
     statement = (
         select(Document.doc_id, Document.content_hash, Document.title, Document.text)
         .where(Document.doc_id.in_(doc_ids))
         .order_by(Document.doc_id)
         .with_for_update(key_share=True)  # a new version that is merged meanwhile has offsets of its own
     )
-    rows, jobs = [], []
+    rows, gone = [], []
+    jobs: dict[str, Job] = {}
     for doc_id, content_hash, title, text in connection.execute(statement):
         # The whole watchlist is matched: a longer name of another company hides this one.
         mentions = [mention for mention in matcher.mentions(title, text) if mention.company_id == company_id]
         if not mentions:
+            gone.append(doc_id)
             continue
         rows.append(
             {
@@ -112,10 +127,18 @@ def _match(connection: Connection, matcher: Matcher, company_id: int, doc_ids: S
             }
         )
         arguments = {"doc_id": doc_id, "content_hash": content_hash}
-        jobs.append(Job(ANALYZE, ANALYZE, arguments, queueing_lock=f"{ANALYZE}:{doc_id}:{content_hash}"))
+        jobs[doc_id] = Job(ANALYZE, ANALYZE, arguments, queueing_lock=f"{ANALYZE}:{doc_id}:{content_hash}")
+    for table in (VerdictRow, MentionRow):
+        connection.execute(delete(table).where(table.company_id == company_id, table.doc_id.in_(gone)))
     if rows:
-        connection.execute(upsert(MentionRow).on_conflict_do_nothing(), rows)
-        defer_in_transaction(connection, jobs)
+        of_company = select(MentionRow.doc_id).where(MentionRow.company_id == company_id, MentionRow.doc_id.in_(jobs))
+        known = set(connection.execute(of_company).scalars())
+        new = upsert(MentionRow)
+        changed = {name: new.excluded[name] for name in ("content_hash", "spans", "relevance")}
+        differs = or_(*(getattr(MentionRow, name).is_distinct_from(value) for name, value in changed.items()))
+        keys = ["doc_id", "company_id"]
+        connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed, where=differs), rows)
+        defer_in_transaction(connection, [job for doc_id, job in jobs.items() if doc_id not in known])
     return len(rows)
 
 

@@ -1,15 +1,25 @@
 """/v1/companies: the watchlist."""
 
-from typing import Annotated, Self
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gateway.api.answers import PROBLEMS
+from gateway.api.answers import EDITS, PROBLEMS
 from gateway.auth import Caller, key_with
+from gateway.etags import demand_match, etag
 from gateway.idempotency import IdempotentRoute
-from gateway.problems import Problem, not_found
-from gateway.queries.companies import CompanyExists, CompanySummary, insert_company, list_companies
+from gateway.problems import Problem, bad_request, not_found
+from gateway.queries.companies import (
+    CompanyExists,
+    CompanyRules,
+    CompanySummary,
+    insert_company,
+    list_companies,
+    rules_of,
+    update_company,
+)
 from gateway.resources import Gateway, gateway_of
 from gateway.watching import watch_job
 from yuqing.jobs import defer_in_transaction
@@ -82,14 +92,11 @@ class NewCompany(BaseModel):
 
 async def add_company(gateway: Gateway, caller: Caller, company: NewCompany) -> CompanySummary:
     """Add it for the caller's team; documents that exist are matched by a job. Raises Problem 409 for a known name."""
-    aliases = [alias for alias in dict.fromkeys(company.aliases) if alias != company.name]
-    exclude_words = list(dict.fromkeys(company.exclude_words))
+    aliases = tuple(alias for alias in dict.fromkeys(company.aliases) if alias != company.name)
+    rules = CompanyRules(company.name, aliases, tuple(dict.fromkeys(company.exclude_words)), company.query, True)
     async with gateway.database.begin() as connection:
         try:
-            actor = caller.actor
-            company_id = await insert_company(
-                connection, caller.team_id, actor, company.name, aliases, exclude_words, company.query
-            )
+            company_id = await insert_company(connection, caller.team_id, caller.actor, rules)
         except CompanyExists as error:
             raise Problem(409, "company-exists", error.message, error.cure) from None
         await connection.run_sync(defer_in_transaction, [watch_job(company_id)])
@@ -105,14 +112,85 @@ async def companies(request: Request, caller: Annotated[Caller, Depends(key_with
 
 @router.get("/{company_id}", operation_id="read_company", summary="One company")
 async def company(
-    request: Request, company_id: CompanyPath, caller: Annotated[Caller, Depends(key_with("viewer"))]
+    request: Request,
+    response: Response,
+    company_id: CompanyPath,
+    caller: Annotated[Caller, Depends(key_with("viewer"))],
 ) -> CompanySummary:
-    """404 for another team's."""
+    """404 for another team's. `ETag` names what can be edited of it, not its numbers."""
     async with gateway_of(request).reading.connect() as connection:
         found = await list_companies(connection, caller.team_id, company_id)
     if not found:
         raise not_found(f"company {company_id}")
+    response.headers["ETag"] = etag(_rules(found[0]))
     return found[0]
+
+
+def _rules(company: CompanySummary) -> CompanyRules:
+    return CompanyRules(company.name, company.aliases, company.exclude_words, company.query, company.enabled)
+
+
+class ChangedCompany(BaseModel):
+    """What is to be different; what is not named stays. `query: null` takes the query away."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"aliases": ["苹果", "iPhone", "AAPL"]}, {"enabled": False}]}
+    )
+
+    name: Name | None = None
+    aliases: list[Name] | None = Field(None, max_length=50)
+    exclude_words: list[Name] | None = Field(None, max_length=200)
+    query: Annotated[str, AfterValidator(_query)] | None = None
+    enabled: bool | None = Field(
+        None, description="a company that is switched off keeps its documents and gets no new ones"
+    )
+
+
+def checked(rules: CompanyRules) -> CompanyRules:
+    """The rules as `NewCompany` has them. Problem 422 when they do not go together."""
+    try:
+        new = NewCompany.model_validate(
+            {"name": rules.name, "aliases": rules.aliases, "exclude_words": rules.exclude_words, "query": rules.query}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("body", *first["loc"]))
+        raise bad_request(where, str(first["msg"]).removeprefix("Value error, ")) from None
+    aliases = tuple(alias for alias in dict.fromkeys(new.aliases) if alias != new.name)
+    return CompanyRules(new.name, aliases, tuple(dict.fromkeys(new.exclude_words)), new.query, rules.enabled)
+
+
+@router.patch(
+    "/{company_id}", operation_id="update_company", summary="Edit a company, or switch it off", responses=EDITS
+)
+async def change(
+    request: Request,
+    response: Response,
+    company_id: CompanyPath,
+    wanted: ChangedCompany,
+    caller: Annotated[Caller, Depends(key_with("analyst"))],
+) -> CompanySummary:
+    """`If-Match` has to carry its ETag. The documents are matched again in the background, within seconds."""
+    async with gateway_of(request).database.begin() as connection:
+        found = await rules_of(connection, caller.team_id, company_id, lock=True)
+        if company_id not in found:
+            raise not_found(f"company {company_id}")
+        before = found[company_id]
+        demand_match(request, etag(before))
+        named: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in wanted.model_dump(exclude_unset=True).items()
+            if value is not None or name == "query"
+        }
+        after = checked(replace(before, **named))
+        if after != before:
+            try:
+                await update_company(connection, caller.team_id, caller.actor, company_id, before, after)
+            except CompanyExists as error:
+                raise Problem(409, "company-exists", error.message, error.cure) from None
+            await connection.run_sync(defer_in_transaction, [watch_job(company_id)])
+        response.headers["ETag"] = etag(after)
+        return (await list_companies(connection, caller.team_id, company_id))[0]
 
 
 @router.post("", status_code=201, operation_id="create_company", summary="Watch a company")

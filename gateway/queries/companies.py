@@ -1,13 +1,15 @@
 """The watchlist of a team."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from yuqing.database.models import AuditEntry, Company, Coverage
+from gateway.queries import audit
+from yuqing.database.models import Company, Coverage
 from yuqing.errors import YuqingError
 
 
@@ -91,36 +93,63 @@ async def company_exists(connection: AsyncConnection, team_id: int, company_id: 
     return (await connection.execute(statement)).first() is not None
 
 
-async def insert_company(
-    connection: AsyncConnection,
-    team_id: int,
-    actor: str,
-    name: str,
-    aliases: list[str],
-    exclude_words: list[str],
-    query: str | None,
-) -> int:
-    """Add a company and its line in the audit log; returns its id. Raises CompanyExists."""
+@dataclass(frozen=True)
+class CompanyRules:
+    """What of a company can be edited."""
+
+    name: str
+    aliases: tuple[str, ...]
+    exclude_words: tuple[str, ...]
+    query: str | None
+    enabled: bool
+
+
+async def rules_of(
+    connection: AsyncConnection, team_id: int, company_id: int | None = None, *, lock: bool = False
+) -> dict[int, CompanyRules]:
+    """What the team's companies (or this one) are found by, by id; with `lock` nobody else changes them until the end."""
+    names = tuple(CompanyRules.__dataclass_fields__)
+    statement = select(Company.id, *(getattr(Company, name) for name in names)).where(Company.team_id == team_id)
+    if company_id is not None:
+        statement = statement.where(Company.id == company_id)
+    if lock:
+        statement = statement.with_for_update()
+    rows = await connection.execute(statement.order_by(Company.id))
+    return {
+        row.id: CompanyRules(row.name, tuple(row.aliases), tuple(row.exclude_words), row.query, row.enabled)
+        for row in rows
+    }
+
+
+async def update_company(
+    connection: AsyncConnection, team_id: int, actor: str, company_id: int, before: CompanyRules, after: CompanyRules
+) -> None:
+    """Change a company that the caller has locked, with its line in the audit log. Raises CompanyExists."""
+    new: dict[str, Any] = {name: _plain(value) for name, value in asdict(after).items()}
     try:
         async with connection.begin_nested():
-            company_id = (
-                await connection.execute(
-                    insert(Company)
-                    .values(team_id=team_id, name=name, aliases=aliases, exclude_words=exclude_words, query=query)
-                    .returning(Company.id)
-                )
-            ).scalar_one()
+            await connection.execute(update(Company).where(Company.id == company_id).values(new))
+    except IntegrityError:
+        raise CompanyExists(f"the team watches {after.name!r} already", cure="choose another name") from None
+    old = asdict(before)
+    detail = {name: {"before": old[name], "after": new[name]} for name in new if _plain(old[name]) != new[name]}
+    await audit.note(connection, team_id, actor, "company.update", f"company:{company_id}", detail)
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+async def insert_company(connection: AsyncConnection, team_id: int, actor: str, rules: CompanyRules) -> int:
+    """Add a company and its line in the audit log; returns its id. Raises CompanyExists."""
+    values: dict[str, Any] = {name: _plain(value) for name, value in asdict(rules).items()}
+    try:
+        async with connection.begin_nested():
+            new = insert(Company).values(team_id=team_id, **values).returning(Company.id)
+            company_id = int((await connection.execute(new)).scalar_one())
     except IntegrityError:
         raise CompanyExists(
-            f"the team watches {name!r} already", cure="choose another name, or add aliases to it"
+            f"the team watches {rules.name!r} already", cure="choose another name, or add aliases to it"
         ) from None
-    await connection.execute(
-        insert(AuditEntry).values(
-            team_id=team_id,
-            actor=actor,
-            action="company.create",
-            subject=f"company:{company_id}",
-            detail={"name": name, "aliases": aliases, "exclude_words": exclude_words, "query": query},
-        )
-    )
+    await audit.note(connection, team_id, actor, "company.create", f"company:{company_id}", values)
     return company_id

@@ -33,6 +33,12 @@ ROUTES: dict[str, Route] = {
     "list_companies": Route("viewer", "GET", "/v1/companies"),
     "read_company": Route("viewer", "GET", "/v1/companies/{company}", owned=True),
     "create_company": Route("analyst", "POST", "/v1/companies", {"name": "公司{scope}"}),
+    "update_company": Route(
+        "analyst", "PATCH", "/v1/companies/{company}", {"aliases": ["别名"]}, ANY_STATE, owned=True
+    ),
+    "export_companies": Route("viewer", "GET", "/v1/companies/export"),
+    "import_companies": Route("analyst", "POST", "/v1/companies/import", "name\n星河汽车\n"),
+    "preview_company": Route("analyst", "POST", "/v1/companies/preview", {"name": "林知远"}),
     "list_verdicts": Route("viewer", "GET", "/v1/companies/{company}/verdicts", owned=True),
     "list_documents": Route("viewer", "GET", "/v1/documents"),
     "search_documents": Route("viewer", "GET", "/v1/search?q=召回"),
@@ -97,13 +103,16 @@ def clients(address: str, database: Engine, key: str) -> Iterator[dict[str, http
 
 
 def ask(client: httpx.Client, route: Route, objects: dict[str, object], scope: str) -> httpx.Response:
-    body = {name: value.replace("{scope}", scope) for name, value in (route.body or {}).items()}
-    return client.request(
-        route.method,
-        route.path.format(**objects),
-        json=body if route.body is not None else None,
-        headers=dict(route.headers),
-    )
+    address = route.path.format(**objects)
+    if isinstance(route.body, str):
+        return client.request(route.method, address, content=route.body.encode())
+    body = None
+    if route.body is not None:
+        body = {
+            name: value.replace("{scope}", scope) if isinstance(value, str) else value
+            for name, value in route.body.items()
+        }
+    return client.request(route.method, address, json=body, headers=dict(route.headers))
 
 
 def test_every_route_is_here(api: httpx.Client) -> None:
