@@ -6,6 +6,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from asr import conditions
+from asr.conditions import silence
+
+__all__ = ["applause", "music", "pink_noise", "silence", "tone", "write"]
+
 RATE = 16_000
 
 
@@ -13,37 +18,16 @@ def tone(seconds: float, rate: int = RATE, hertz: float = 440) -> NDArray[np.flo
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
 
 
-def silence(seconds: float) -> NDArray[np.float32]:
-    return np.zeros(int(seconds * RATE), np.float32)
-
-
 def pink_noise(seconds: float) -> NDArray[np.float32]:
-    count = int(seconds * RATE)
-    spectrum = np.fft.rfft(np.random.default_rng(1).standard_normal(count))
-    noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), count)
-    return (0.5 * noise / np.abs(noise).max()).astype(np.float32)
+    return conditions.pink_noise(seconds, np.random.default_rng(1))
 
 
 def music(seconds: float) -> NDArray[np.float32]:
-    """Plucked chords, two a second."""
-    rng = np.random.default_rng(2)
-    sound = np.zeros(int(seconds * RATE), np.float32)
-    for start in range(0, len(sound), RATE // 2):
-        beat = np.arange(min(RATE // 2, len(sound) - start)) / RATE
-        root = rng.integers(0, 12)
-        for step in (0, 4, 7):
-            for harmonic in (1, 2, 3):
-                hertz = 220 * 2 ** ((root + step) / 12) * harmonic
-                sound[start : start + len(beat)] += np.sin(2 * np.pi * hertz * beat) * np.exp(-4 * beat) / harmonic
-    return 0.5 * sound / np.abs(sound).max()
+    return conditions.music(seconds, np.random.default_rng(2))
 
 
 def applause(seconds: float) -> NDArray[np.float32]:
-    rng = np.random.default_rng(3)
-    sound = np.zeros(int(seconds * RATE), np.float32)
-    for start in rng.integers(0, len(sound) - 400, int(100 * seconds)):
-        sound[start : start + 400] += rng.standard_normal(400) * np.exp(-np.arange(400) / 60)
-    return 0.5 * sound / np.abs(sound).max()
+    return conditions.applause(seconds, np.random.default_rng(3))
 
 
 def write(
