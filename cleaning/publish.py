@@ -177,8 +177,8 @@ WITH added AS (
 SELECT DISTINCT sha256 FROM added JOIN documents USING (doc_id) WHERE kind <> 'transcript'
 """
 _TO_ANALYZE = """
-SELECT doc_id, changed.content_hash FROM changed
-WHERE EXISTS (SELECT FROM mentions WHERE mentions.doc_id = changed.doc_id) ORDER BY doc_id
+SELECT doc_id, changed.content_hash, bool_or(mentions.spans @> '[{"field": "title"}]') AS in_title
+FROM changed JOIN mentions USING (doc_id) GROUP BY doc_id, changed.content_hash ORDER BY doc_id
 """
 _COUNTS = """
 SELECT changed.batch_key,
@@ -280,7 +280,9 @@ def _follow_up(connection: Connection, recordings: list[str]) -> None:
     jobs = [Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": key}, f"{TRANSCRIBE}:{key}") for key in sorted(recordings)]
     for row in connection.execute(text(_TO_ANALYZE)):
         arguments = {"doc_id": row.doc_id, "content_hash": row.content_hash}
-        jobs.append(Job(ANALYZE, ANALYZE, arguments, f"{ANALYZE}:{row.doc_id}:{row.content_hash}"))
+        lock = f"{ANALYZE}:{row.doc_id}:{row.content_hash}"
+        # A document with a watched company in its title is analysed before the others.
+        jobs.append(Job(ANALYZE, ANALYZE, arguments, lock, priority=int(row.in_title)))
     defer_in_transaction(connection, jobs)
 
 

@@ -127,7 +127,9 @@ def _match(connection: Connection, matcher: Matcher, company_id: int, doc_ids: S
             }
         )
         arguments = {"doc_id": doc_id, "content_hash": content_hash}
-        jobs[doc_id] = Job(ANALYZE, ANALYZE, arguments, queueing_lock=f"{ANALYZE}:{doc_id}:{content_hash}")
+        in_title = any(mention.field == "title" for mention in mentions)
+        lock = f"{ANALYZE}:{doc_id}:{content_hash}"
+        jobs[doc_id] = Job(ANALYZE, ANALYZE, arguments, lock, priority=int(in_title))
     for table in (VerdictRow, MentionRow):
         connection.execute(delete(table).where(table.company_id == company_id, table.doc_id.in_(gone)))
     if rows:

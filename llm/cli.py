@@ -1,9 +1,10 @@
-"""`yuqing analyze`, `yuqing sentiment` and `yuqing llm serve|merge|dataset|train|convert-baichuan`."""
+"""`yuqing analyze`, `yuqing sentiment` and `yuqing llm ...`."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -105,12 +106,44 @@ async def _analyse_line(client: Any, record: dict[str, Any], settings: Settings)
     }
 
 
-async def _sentiment_line(client: Any, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
+async def _llm_label(client: Any, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
     from llm.analysis.analyze import document_sentiment
 
     line = _Text.model_validate(record)
-    label = await document_sentiment(client, line.title, line.text, settings.llm)
-    return {"sentiment": label.sentiment, "score": label.score, "confidence": label.confidence}
+    return vars(await document_sentiment(client, line.title, line.text, settings.llm))
+
+
+async def _ensemble_label(client: Any, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    from llm.analysis.analyze import document_sentiment
+    from llm.triage import ensemble, model
+
+    line = _Text.model_validate(record)
+    weights, _ = ensemble.load()
+    asked = await document_sentiment(client, line.title, line.text, settings.llm)
+    read = model.load().probabilities(line.title, line.text)
+    return vars(model.label_of(weights.combine(read, model.probabilities_of(asked))))
+
+
+def triage_line() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What answers a line of `yuqing sentiment --engine triage`. Raises TriageError."""
+    from llm.triage.model import load
+
+    triage = load()
+
+    def handle(record: dict[str, Any]) -> dict[str, Any]:
+        line = _Text.model_validate(record)
+        if not line.title.strip() and not line.text.strip():
+            raise ValueError("the document has neither a title nor a text")
+        return vars(triage.label(line.title, line.text))
+
+    return handle
+
+
+def _answer_by_triage(path: str) -> int:
+    from yuqing.jsonlines import answer_lines
+
+    with _source(path) as source:
+        return answer_lines(triage_line(), source)
 
 
 @app.command("analyze")
@@ -118,12 +151,23 @@ def analyze(
     follow: Annotated[bool, typer.Option("--follow", help="Stay and take new documents as they come.")] = False,
     jsonl: Jsonl = None,
     as_json: Json = False,
+    replay: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Analyse this UTC day's documents again; print what would change."),
+    ] = None,
+    adapter: Annotated[str | None, typer.Option(help="With --replay: what the server must be serving.")] = None,
+    write: Annotated[bool, typer.Option("--write", help="With --replay: replace the stored analyses.")] = False,
 ) -> None:
     """Analyse the documents that wait, then exit; or answer JSON lines {"id","title","text","companies":[...]}."""
+    if replay is None and (adapter is not None or write):
+        raise YuqingError("--adapter and --write belong to --replay", cure="give --replay YYYY-MM-DD")
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
     if jsonl is not None:
         raise typer.Exit(_answer(jsonl, settings, lambda client, record: _analyse_line(client, record, settings)))
+    if replay is not None:
+        _replay(settings, replay.date(), adapter, write, as_json)
+        return
     from llm.worker import work
 
     telemetry.serve_metrics(settings.telemetry.metrics_port)
@@ -137,22 +181,91 @@ def analyze(
         raise typer.Exit(1)
 
 
+def _replay(settings: Settings, day: date, adapter: str | None, write: bool, as_json: bool) -> None:
+    from llm.replay import replay
+
+    found = asyncio.run(replay(settings, day, adapter=adapter, write=write))
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        for change in found.changes:
+            what = f"{change.company}: {change.field}" if change.company else "document"
+            before = "none" if change.before is None else change.before
+            typer.echo(f"{change.doc_id}  {what}  {before} -> {change.after}  {change.title[:40]}")
+        typer.echo(
+            f"{found.documents} documents with {found.served}: {len(found.changes)} changes, {found.written} written, "
+            f"{found.failed} failed"
+        )
+    if found.failed:
+        raise typer.Exit(1)
+
+
 @app.command("sentiment")
 def sentiment(
     jsonl: Annotated[
         str, typer.Option("--jsonl", help='JSON lines {"id","title","text"} of this file; "-": standard input.')
     ],
-    engine: Annotated[str, typer.Option("--engine", help="llm; triage and ensemble do not exist yet.")] = "llm",
+    engine: Annotated[str, typer.Option("--engine", help="llm, triage, or ensemble of both.")] = "llm",
 ) -> None:
     """The sentiment of texts: answers {"id","sentiment","score","confidence"} a line."""
-    if engine != "llm":
-        known = engine in _ENGINES
-        raise YuqingError(
-            f"the engine {engine} {'does not exist yet' if known else 'is not known'}", cure="use --engine llm"
-        )
+    if engine not in _ENGINES:
+        raise YuqingError(f"the engine {engine} is not known", cure=f"use one of {', '.join(_ENGINES)}")
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
-    raise typer.Exit(_answer(jsonl, settings, lambda client, record: _sentiment_line(client, record, settings)))
+    if engine == "triage":
+        raise typer.Exit(_answer_by_triage(jsonl))
+    combine = _ensemble_label if engine == "ensemble" else _llm_label
+    raise typer.Exit(_answer(jsonl, settings, lambda client, record: combine(client, record, settings)))
+
+
+Answers = Annotated[
+    Path, typer.Option(help="The language model's answers on the split; asked of the server where they are missing.")
+]
+
+
+@app.command("train-triage")
+def train_triage(
+    out: Annotated[Path | None, typer.Argument(help="Folder of the model; default: the shipped one.")] = None,
+) -> None:
+    """Train triage on INEWS's train split; prints its figures on the dev split."""
+    from llm.triage.model import SHIPPED
+    from llm.triage.train import train
+
+    card = train(out or SHIPPED)
+    typer.echo(json.dumps({"sha256": card["sha256"], "bytes": card["bytes"], **card["metrics"]["dev"]}))
+
+
+@app.command("thresholds")
+def thresholds(answers: Answers = Path("inews-dev.jsonl"), as_json: Json = False) -> None:
+    """The cascade's trade-off on INEWS's dev split: share spared against accuracy, for the settings llm.triage_*."""
+    from llm import inews
+    from llm.triage.answers import llm_probabilities, triage_probabilities
+    from llm.triage.thresholds import trade_offs
+
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    documents = inews.load("dev")
+    read, asked = triage_probabilities(documents), llm_probabilities(documents, answers, settings)
+    rows = trade_offs(read, asked, [document.sentiment for document in documents])
+    if as_json:
+        typer.echo(json.dumps([vars(row) | {"loss": row.loss} for row in rows]))
+        return
+    typer.echo("triage_neutral  triage_negative  spared  right there  cascade  llm alone   loss")
+    for row in rows:
+        typer.echo(
+            f"{row.neutral:14.2f}  {row.negative:15.2f}  {row.spared:6.3f}  {row.spared_accuracy:11.3f}  "
+            f"{row.cascade_accuracy:7.3f}  {row.llm_accuracy:9.3f}  {row.loss:+.3f}"
+        )
+
+
+@app.command("fit-ensemble")
+def fit_ensemble(answers: Answers = Path("inews-dev.jsonl")) -> None:
+    """Fit the ensemble's weights on INEWS's dev split; prints its figures beside its parts'."""
+    from llm.triage.answers import fit_on_dev
+
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    typer.echo(json.dumps(fit_on_dev(answers, settings)))
 
 
 @app.command("serve")

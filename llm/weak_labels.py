@@ -116,6 +116,11 @@ def _cue(sentence: str, sentiment: Sentiment) -> int:
     return len((_NEGATIVE if sentiment == "negative" else _POSITIVE).findall(sentence))
 
 
+def risk_cue(text: str) -> int:
+    """The level of the most serious risk that a word of the text names: 2 to 4, or 0 when none does."""
+    return next((level for level, pattern in _LEVELS if pattern.search(text)), 0)
+
+
 def weak_company(
     number: int, name: str, title: str, text: str, sentences: Sequence[Span], document: Sentiment
 ) -> CompanyAnswer:
@@ -139,6 +144,6 @@ def weak_company(
     risk, types = 0, []
     if sentiment == "negative":
         context = f"{title}。{said}" if in_title else said
-        risk = next((level for level, pattern in _LEVELS if pattern.search(context)), 1)
+        risk = risk_cue(context) or 1
         types = [kind for kind, pattern in _TYPES if pattern.search(context)][:TYPE_LIMIT] or ["其他"]
     return CompanyAnswer(id=number, sentiment=sentiment, risk=risk, types=types, evidence=evidence)

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter as Counts
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import procrastinate
@@ -18,10 +19,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from llm import records
-from llm.analysis.analyze import analyze_document
+from llm.analysis.analyze import AnalysisResult, analyze_document
 from llm.analysis.client import LLMAway, LLMClient
 from llm.analysis.prompts import PROMPT_VERSION
 from llm.records import Subject
+from llm.triage.cascade import triage_document, triage_lineage
+from llm.triage.model import load as load_triage
 from yuqing.contracts import Lineage
 from yuqing.database.session import async_engine, away
 from yuqing.endpoints import llm_endpoint
@@ -31,10 +34,19 @@ from yuqing.telemetry import get_logger, progress
 
 log = get_logger(__name__)
 
-Outcome = Literal["analysed", "inherited", "already", "superseded", "unmentioned"]
+Outcome = Literal["analysed", "triaged", "inherited", "already", "superseded", "unmentioned"]
 _DOCUMENTS = Counter("yuqing_documents_analysed_total", "Documents by how their job ended", ["outcome"])
+_ASKED = Counter("yuqing_llm_documents_total", "Documents that the cascade sent to the model, by reason", ["reason"])
 _TOKENS = Counter("yuqing_llm_tokens_total", "Tokens of analyses", ["kind"])
 _SECONDS = Histogram("yuqing_analysis_seconds", "Time of a document's analysis", buckets=(1, 2, 5, 10, 20, 40, 80, 160))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An analysis of a document and how it came to be."""
+
+    result: AnalysisResult
+    lineage: Lineage
 
 
 class Analyst:
@@ -44,6 +56,7 @@ class Analyst:
         self._pool = pool
         self._client = client
         self._settings = settings
+        self._triage = load_triage() if settings.llm.triage else None
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def _read(self, doc_id: str) -> tuple[Subject | None, str]:
@@ -62,21 +75,46 @@ class Analyst:
             return "superseded"
         if not subject.companies:
             return "unmentioned"
+        read = self._by_triage(subject)
+        lineage = read.lineage if isinstance(read, Judged) else await self._llm_lineage(subject)
+        if earliest != doc_id:
+            await self.analyse(earliest)
+        # One at a time for a document: its own job, and the reprints that want its verdicts.
+        async with self._locks.setdefault(doc_id, asyncio.Lock()):
+            return await self._settle(subject, earliest, lineage, read)
+
+    async def judge(self, subject: Subject) -> Judged:
+        """Triage's analysis or, where the cascade asks for it, the language model's; nothing is written.
+
+        Raises LLMAway, LLMRefused, InvalidAnswer.
+        """
+        read = self._by_triage(subject)
+        return read if isinstance(read, Judged) else await self._ask(subject, await self._llm_lineage(subject), read)
+
+    def _by_triage(self, subject: Subject) -> Judged | str:
+        """Triage's analysis, or why the language model has to read the document."""
+        if self._triage is None:
+            return "no triage"
+        companies = list(subject.companies.values())
+        found = triage_document(
+            self._triage, subject.title, subject.text, companies, self._settings.llm, subject.segments
+        )
+        if isinstance(found, str):
+            return found
+        lineage = triage_lineage(self._triage, subject.cleaning_version)
+        return Judged(found, lineage.model_copy(update={"latency_ms": found.latency_ms}))
+
+    async def _llm_lineage(self, subject: Subject) -> Lineage:
         served = await self._client.served()
-        lineage = Lineage(
+        return Lineage(
             engine=served.engine,
             model=served.model,
             adapter=served.adapter,
             prompt_version=PROMPT_VERSION,
             cleaning_version=subject.cleaning_version,
         )
-        if earliest != doc_id:
-            await self.analyse(earliest)
-        # One at a time for a document: its own job, and the reprints that want its verdicts.
-        async with self._locks.setdefault(doc_id, asyncio.Lock()):
-            return await self._settle(subject, earliest, lineage)
 
-    async def _settle(self, subject: Subject, earliest: str, lineage: Lineage) -> Outcome:
+    async def _settle(self, subject: Subject, earliest: str, lineage: Lineage, read: Judged | str) -> Outcome:
         async with self._pool.begin() as connection:
             if await records.is_analysed(connection, subject, lineage):
                 return "already"
@@ -84,10 +122,19 @@ class Analyst:
                 copied = await records.inherit(connection, subject, earliest, lineage)
                 if copied is not None:
                     return "inherited" if copied else "superseded"
+        judged = read if isinstance(read, Judged) else await self._ask(subject, lineage, read)
+        async with self._pool.begin() as connection:
+            if not await records.write_result(connection, subject, judged.result, judged.lineage):
+                return "superseded"
+        return "triaged" if judged is read else "analysed"
+
+    async def _ask(self, subject: Subject, lineage: Lineage, reason: str) -> Judged:
+        """The language model's analysis, with what it cost. Raises LLMAway, LLMRefused, InvalidAnswer."""
         companies = list(subject.companies.values())
         result = await analyze_document(
             self._client, subject.title, subject.text, companies, self._settings.llm, subject.segments
         )
+        _ASKED.labels(reason).inc()
         _TOKENS.labels("prompt").inc(result.prompt_tokens)
         _TOKENS.labels("completion").inc(result.completion_tokens)
         _SECONDS.observe(result.latency_ms / 1000)
@@ -96,9 +143,7 @@ class Analyst:
             "completion_tokens": result.completion_tokens,
             "latency_ms": result.latency_ms,
         }
-        async with self._pool.begin() as connection:
-            written = await records.write_result(connection, subject, result, lineage.model_copy(update=spent))
-        return "analysed" if written else "superseded"
+        return Judged(result, lineage.model_copy(update=spent))
 
 
 class _Retry(BaseRetryStrategy):

@@ -187,7 +187,7 @@ def _run(settings: Settings, stack: ExitStack, *, once: bool) -> Summary:
         duplicates=cleaned["duplicates"] + again["duplicates"],
         reprint_groups=reprint_groups(pool),
         transcribed=transcribed["transcribed"],
-        analysed=analysed.get("analysed", 0) + analysed.get("inherited", 0),
+        analysed=sum(analysed.get(outcome, 0) for outcome in ("analysed", "triaged", "inherited")),
         verdicts=_count(pool, "verdicts") - verdicts,
         agreement=round(agreed / compared, 3) if compared else None,
         seconds=round(time.monotonic() - started, 1),

