@@ -63,8 +63,8 @@ def test_triage_keeps_its_floor_on_the_test_split() -> None:
     model = load()
     predicted = [model.label(item.title, item.text).sentiment for item in test]
     found = measure([item.sentiment for item in test], predicted)
-    assert found.accuracy >= 0.815
-    assert found.macro_f1 >= 0.75
+    assert found.accuracy >= 0.81
+    assert found.macro_f1 >= 0.735
     low, high = found.accuracy_interval
     assert low < found.accuracy < high
 
