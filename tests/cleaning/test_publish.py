@@ -144,11 +144,12 @@ def test_a_page_that_did_not_change_is_not_analysed_again(
     counts = publish(
         database,
         settings,
-        [stage_batch("01C", [raw(1, page("更正", text_of), fetched_at=later.replace("T08", "T09"))])],
+        [stage_batch("01C", [raw(1, page("苹果公司更正", text_of), fetched_at=later.replace("T08", "T09"))])],
     )
     assert [(count.new, count.changed) for count in counts.values()] == [(0, 1)]
     with database.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM procrastinate_jobs")).scalar_one() == 2
+        priorities = connection.execute(text("SELECT priority FROM procrastinate_jobs ORDER BY id")).scalars().all()
+    assert priorities == [0, 1]  # now it has a watched company in its title
 
 
 def test_recordings_that_come_later_or_are_known(
