@@ -39,8 +39,8 @@ _GENERATION = ("temperature", "top_k", "top_p", "repetition_penalty", "do_sample
 def convert(source: Path, target: Path, shard_bytes: int = SHARD_BYTES) -> dict[str, Any]:
     """Convert the checkpoint in `source` into the new folder `target`; returns the manifest.
 
-    A target that is there already is checked against its own manifest instead, and must be of the same source. Memory: twice
-    `shard_bytes`, or twice the largest tensor. Raises ConversionError; `target` exists afterwards only if it is whole.
+    A target that is there already is checked against its own manifest instead, and must be of the same source. Memory: three times
+    `shard_bytes` or the largest tensor. Raises ConversionError; `target` exists afterwards only if it is whole.
     """
     if target.exists():
         return _check_existing(source, target)

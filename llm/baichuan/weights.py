@@ -11,7 +11,7 @@ from typing import Any
 from llm.baichuan import ConversionError
 from llm.baichuan.shape import ROPE_BASE, Shape, read_json, tensor_shapes
 
-# Held in memory while it is written, with a copy; the largest tensor, Baichuan2's embedding in bf16, is 0.96 GiB.
+# Held in memory while it is written, with two copies; the largest tensor, Baichuan2's embedding in bf16, is 0.96 GiB.
 SHARD_BYTES = 2**30
 # Rows of the last layer that are normalised at once: 64 MiB in float32 at 4096 columns.
 _ROWS = 4096
