@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class TrainingConfig(BaseModel):
-    """The fields of the file; the defaults were tried with whisper-base on some minutes of speech (docs/asr.md)."""
+    """The fields of the file. The defaults are usual ones of LoRA and SpecAugment, not the result of a search."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
