@@ -3,7 +3,7 @@
 YUQING := .venv/bin/yuqing
 PYTEST := .venv/bin/python -m pytest
 
-.PHONY: help setup run test test-fast test-slow lint format eval-extraction bench clean
+.PHONY: help setup run test test-fast test-slow lint format eval-extraction bench bench-long clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -40,6 +40,9 @@ bench: setup ## every benchmark, one JSON line each (starts the services unless 
 	@$(YUQING) status >/dev/null 2>&1 || { $(YUQING) up --detach >&2 && ours=yes; }; \
 	for file in benchmarks/*.py; do .venv/bin/python $$file || failed=yes; done; \
 	if [ -n "$$ours" ]; then $(YUQING) down >&2; fi; test -z "$$failed"
+
+bench-long: setup ## the cleaning of 100,000 documents beside that of 10,000: growth and memory, about half an hour
+	@.venv/bin/python benchmarks/clean.py --documents 100000
 
 clean: ## remove the embedded services' data and all caches in this folder (asks services to stop first)
 	@test ! -x $(YUQING) || $(YUQING) down

@@ -1,123 +1,140 @@
-"""How fast cleaning is, and how its cost grows: the whole Spark job beside the same steps in a plain loop.
+"""How fast cleaning is, and how its cost grows: the job on Spark beside the same steps in one process.
 
     python benchmarks/clean.py [--documents 1000]
 
-Starts its own SeaweedFS and PostgreSQL in a temporary folder, cleans a tenth of the documents and then, from empty tables, all of
-them. Prints one JSON line. CPU seconds are those of all processes below this one, Java and the database's backends included;
-growth_exponent is log10 of their ratio between the two runs, of the steps after Spark's start. ratio_to_loop: the loop's wall time
-by the job's (the loop extracts, normalises, signs and matches in one process; no S3, no tables); small_* is a run of 200 documents
-as it is after each crawl, without Spark. Signatures are compared with datasketch's on the same texts.
+Starts its own SeaweedFS and PostgreSQL in a temporary folder, with a watchlist of 1,000 companies. The documents are news texts as
+pages, 200 a batch, three in ten a reprint (benchmarks/material/news_pages.py). Prints one JSON line.
+
+The job is `yuqing clean`: Spark's Python workers read batches from S3, clean them, write Parquet to S3 and COPY rows to PostgreSQL,
+and the driver merges them. The loop is the same functions in the same order in this process, without Spark: the same batches from
+S3, the same Parquet, rows and merges, into the same tables, emptied before. It is checked that both bring the same.
+
+    documents_per_cpu_s    of the job; CPU seconds are those of all processes, services included (cpu_s: by program)
+    seconds                wall time of the job, after session_start_s: Spark's start, once a run
+    peak_mib               of the driver, its Java and the Python workers together, shared pages counted once (PSS)
+    growth_exponent        log10 of the CPU seconds by those of a tenth of the documents, both after Spark's start
+    ratio_to_loop          the loop's wall time by the job's with Spark's start; beyond 10,000 documents, of a tenth of them
+    steps                  documents per CPU-second of each step by itself, in this process
+    signatures_per_cpu_s   beside datasketch's MinHash of the same 3-grams with as many permutations
+    small_*                a run of 200 documents as it is after each crawl, without Spark
 """
 
 import argparse
-import gzip
 import json
 import math
-import random
+import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-from sqlalchemy import text
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from cleaning.duplicates import PERMUTATIONS, SHINGLE, signature
-from cleaning.job import clean_pending
-from cleaning.s3source import ARROW_SCHEMA
-from cleaning.spark import spark_session
-from cleaning.stage import clean_records
-from yuqing.database.session import engine
-from yuqing.embedded import services as embedded
-from yuqing.embedded.supervisor import Supervisor
-from yuqing.objects import ObjectStore
-from yuqing.settings import Settings, load_settings
+import psutil  # noqa: E402
+from sqlalchemy import text  # noqa: E402
 
-BATCH_DOCUMENTS = 200
-REPRINT_SHARE = 0.3
+from benchmarks.material.news_pages import record, write_batches  # noqa: E402
+from cleaning import extract, metadata  # noqa: E402
+from cleaning.article import one_line  # noqa: E402
+from cleaning.decode import repair  # noqa: E402
+from cleaning.duplicates import PERMUTATIONS, SHINGLE, bands, signature  # noqa: E402
+from cleaning.job import clean_pending  # noqa: E402
+from cleaning.quality import reason_to_drop  # noqa: E402
+from cleaning.spark import spark_session  # noqa: E402
+from cleaning.stage import mentions_of  # noqa: E402
+from yuqing import watchlist  # noqa: E402
+from yuqing.contracts import read_raw_document  # noqa: E402
+from yuqing.database.session import engine  # noqa: E402
+from yuqing.embedded import services as embedded  # noqa: E402
+from yuqing.embedded.supervisor import Supervisor  # noqa: E402
+from yuqing.objects import ObjectStore  # noqa: E402
+from yuqing.settings import Settings, load_settings  # noqa: E402
+from yuqing.text.bigrams import bigrams  # noqa: E402
+from yuqing.text.mask import mask  # noqa: E402
+from yuqing.text.matcher import Matcher  # noqa: E402
+from yuqing.text.normalise import normalise  # noqa: E402
+
 SMALL = 200
-
-
-def news(number: int) -> str:
-    """About 800 characters of random simplified Chinese, a text of its own for each number."""
-    generator = random.Random(number)
-
-    def phrase() -> str:
-        pairs = [(generator.randrange(0xB0, 0xD3), generator.randrange(0xA1, 0xFF)) for _ in range(12)]
-        return b"".join(map(bytes, pairs)).decode("gb2312")
-
-    return "".join(f"<p>　　{phrase()}，{phrase()}，{phrase()}，{phrase()}。</p>" for _ in range(16))
-
-
-def record(number: int) -> dict[str, Any]:
-    """A raw document; three in ten carry the text of another with a line added."""
-    generator = random.Random(-number)
-    reprint = number > 10 and generator.random() < REPRINT_SHARE
-    body = news(generator.randrange(number)) + "<p>据新华社电。</p>" if reprint else news(number)
-    links = "".join(f"<li><a href='/{n}'>栏目导航链接{n}</a></li>" for n in range(60))
-    html = (
-        f"<html><head><title>第{number}号新闻_每日网</title></head><body><ul class='nav'>{links}</ul><h1>第{number}号新闻</h1>"
-        f"<p class='info'>2024年05月31日 15:20 来源：每日网</p><div class='article'>{body}</div>"
-        f"<ul class='related'>{links}</ul><div class='footer'>版权所有</div></body></html>"
-    )
-    url = f"https://news.example.com/{number}.html"
-    return {
-        "url": url,
-        "canonical_url": url,
-        "site": "bench",
-        "spider": "site",
-        "kind": "page",
-        "schema_version": 2,
-        "fetched_at": f"2024-06-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z",
-        "http_status": 200,
-        "body": html,
-        "run_id": "bench",
-    }
-
-
-def write(store: ObjectStore, documents: int) -> None:
-    """All documents, in batches of BATCH_DOCUMENTS."""
-    store.ensure_bucket()
-    for start in range(0, documents, BATCH_DOCUMENTS):
-        numbers = range(start, min(documents, start + BATCH_DOCUMENTS))
-        data = "".join(json.dumps(record(number), ensure_ascii=False) + "\n" for number in numbers).encode()
-        store.put(f"raw/bench/2024/06/01/{start:08}.jsonl.gz", gzip.compress(data, 1))
+LOOP_DOCUMENTS = 10_000  # more would only repeat what the loop is known to do
+STEP_DOCUMENTS = 1_000
+FAMOUS = (
+    "华为",
+    "小米",
+    "腾讯",
+    "阿里巴巴",
+    "百度",
+    "京东",
+    "美团",
+    "苹果公司",
+    "特斯拉",
+    "比亚迪",
+    "茅台",
+    "中国移动",
+    "恒大",
+    "万科",
+    "格力",
+)
+COMPANIES = 1_000
+_NEVER = 2**60
 
 
 class Usage:
-    """CPU seconds and peak memory of this process and of those below it, without the services."""
+    """CPU seconds of everything that runs below this process, by program, and the peak memory of what is not a service."""
 
-    def __init__(self, without: set[int]) -> None:
-        self._without = without
-        self._seconds: dict[int, float] = {}
+    def __init__(self, services: set[int]) -> None:
+        self._services = services
+        self._seconds: dict[tuple[int, float], tuple[str, float]] = {}
         self.peak = 0
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def _sample(self) -> None:
-        me = psutil.Process()
-        memory = 0
-        for process in [me, *me.children(recursive=True)]:
-            if process.pid in self._without:
-                continue
-            try:
-                times = process.cpu_times()
-                self._seconds[process.pid] = times.user + times.system
-                memory += process.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
-        self.peak = max(self.peak, memory)
+    def _sample(self, memory: bool) -> None:
+        me, total = psutil.Process(), 0
+        trees = [(child.pid in self._services, [child, *child.children(recursive=True)]) for child in me.children()]
+        with self._lock:
+            for is_service, tree in [(False, [me]), *trees]:
+                for process in tree:
+                    try:
+                        times, name = process.cpu_times(), process.name().split(":")[0]
+                        self._seconds[process.pid, process.create_time()] = (name, times.user + times.system)
+                        if memory and not is_service:
+                            total += process.memory_full_info().pss
+                    except psutil.NoSuchProcess:
+                        continue
+        self.peak = max(self.peak, total)
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.1):
-            self._sample()
+        tick = 0
+        while not self._stop.wait(0.2):
+            try:
+                self._sample(memory=tick % 5 == 0)
+            except psutil.NoSuchProcess:
+                continue
+            tick += 1
 
-    def cpu(self) -> float:
-        """CPU seconds so far; a process that ended since its last sample is counted up to there."""
-        self._sample()
-        return sum(self._seconds.values())
+    def cpu(self) -> Counter[str]:
+        """CPU seconds so far by program; a process that ended since its last sample is counted up to there."""
+        self._sample(memory=False)
+        with self._lock:
+            seconds: Counter[str] = Counter()
+            for name, used in self._seconds.values():
+                seconds[name] += used  # type: ignore[assignment]
+            return seconds
+
+    @contextmanager
+    def measured(self, result: dict[str, Any]) -> Any:
+        """Puts wall seconds and CPU seconds by program of what runs inside into the result."""
+        before, started = self.cpu(), time.perf_counter()
+        yield
+        result["seconds"] = time.perf_counter() - started
+        after = self.cpu()
+        result["cpu"] = {name: round(after[name] - before[name], 1) for name in after if after[name] > before[name]}
 
     def stop(self) -> None:
         """End the sampling."""
@@ -125,35 +142,81 @@ class Usage:
         self._thread.join()
 
 
-def loop(settings: Settings, documents: int) -> tuple[float, float]:
-    """(wall, CPU) seconds of the same steps in this process, one batch after another; making the records is not counted."""
-    import pyarrow as pa
+def watch_companies(settings: Settings) -> None:
+    """A watchlist of COMPANIES: some that news speak of, and others."""
+    pool = engine(settings)
+    names = [*FAMOUS, *(f"第{number}实业股份有限公司" for number in range(COMPANIES - len(FAMOUS)))]
+    with pool.begin() as connection:
+        team = connection.execute(text("INSERT INTO teams (name) VALUES ('bench') RETURNING id")).scalar_one()
+        statement = text("INSERT INTO companies (team_id, name) VALUES (:team, :name)")
+        connection.execute(statement, [{"team": team, "name": name} for name in names])
+    pool.dispose()
 
-    wall = cpu = 0.0
-    for start in range(0, documents, BATCH_DOCUMENTS):
-        lines = [
-            {
-                "batch": f"raw/x/2024/06/01/{start}.jsonl.gz",
-                "line": number - start + 1,
-                "record": json.dumps(record(number)).encode(),
-                "problem": None,
-            }
-            for number in range(start, min(documents, start + BATCH_DOCUMENTS))
-        ]
-        batch = pa.RecordBatch.from_pylist(lines, schema=ARROW_SCHEMA)
-        before, cpu_before = time.perf_counter(), time.process_time()
-        for _ in clean_records(iter([batch]), companies=[], settings=settings.cleaning):
-            pass
-        wall += time.perf_counter() - before
-        cpu += time.process_time() - cpu_before
-    return wall, cpu
+
+def with_cleaning(settings: Settings, prefix: str, **cleaning: Any) -> Settings:
+    """The settings with another prefix on S3 and these changes to the cleaning's."""
+    s3 = settings.s3.model_copy(update={"prefix": prefix})
+    return settings.model_copy(update={"s3": s3, "cleaning": settings.cleaning.model_copy(update=cleaning)})
+
+
+def run(settings: Settings, usage: Usage, documents: int) -> dict[str, Any]:
+    """Clean so many documents into empty tables: seconds, cpu (by program), summary."""
+    write_batches(ObjectStore.from_settings(settings), documents)
+    pool = engine(settings)
+    with pool.begin() as connection:
+        connection.execute(
+            text("TRUNCATE documents, reprint_groups, ledger, staged_articles, procrastinate_jobs CASCADE")
+        )
+    pool.dispose()
+    result: dict[str, Any] = {}
+    with usage.measured(result):
+        summary = clean_pending(settings)
+    print(f"{documents} documents: {result}", file=sys.stderr)
+    return {**result, "summary": vars(summary)}
+
+
+def steps(settings: Settings, documents: int) -> dict[str, float]:
+    """Documents per CPU-second of each step, one after another over the same documents."""
+    figures: dict[str, float] = {}
+
+    def timed(name: str, step: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+        started = time.process_time()
+        results = [step(item) for item in items]
+        figures[name] = round(documents / (time.process_time() - started))
+        return results
+
+    lines = [json.dumps(record(number), ensure_ascii=False).encode() for number in range(documents)]
+    pool = engine(settings)
+    with pool.connect() as connection:
+        matcher = Matcher(watchlist.from_database(connection))
+    pool.dispose()
+    raw = timed("read", read_raw_document, lines)
+    bodies = timed("decode", lambda document: repair(document.body), raw)
+    pages = timed("parse", extract.read, bodies)
+    texts = timed("extract", lambda pair: extract.main_text(*pair), list(zip(pages, bodies, strict=True)))
+    found = timed(
+        "metadata",
+        lambda pair: metadata.read(pair[0], fetched_at=pair[1].fetched_at),
+        list(zip(pages, raw, strict=True)),
+    )
+    titles = [one_line(item.title) for item in found]
+    texts = timed("normalise", lambda item: normalise(item).text, texts)
+    pairs = list(zip(titles, texts, strict=True))
+    timed("filter", lambda pair: reason_to_drop(*pair, settings.cleaning), pairs)
+    timed("mask", lambda pair: [mask(part) for part in pair], pairs)
+    timed("signature", lambda item: bands(signature(item or "空")), texts)
+    timed("watchlist", lambda pair: mentions_of(matcher, *pair), pairs)
+    timed("terms", lambda pair: bigrams("\n".join(pair)), pairs)
+    return figures
 
 
 def signatures(documents: int) -> dict[str, float]:
     """Signatures per CPU-second: ours, and datasketch's MinHash over the same 3-grams with as many permutations."""
     from datasketch import MinHash
 
-    texts = [news(number).replace("<p>　　", "").replace("</p>", "") for number in range(documents)]
+    from benchmarks.material.news_pages import story
+
+    texts = [normalise(story(number)[1]).text for number in range(documents)]
     started = time.process_time()
     for content in texts:
         signature(content)
@@ -164,13 +227,55 @@ def signatures(documents: int) -> dict[str, float]:
         MinHash(num_perm=PERMUTATIONS).update_batch(grams)
     theirs = time.process_time() - started
     return {
-        "signatures_per_cpu_s": round(documents / ours, 1),
-        "datasketch_signatures_per_cpu_s": round(documents / theirs, 1),
+        "characters_a_text": round(sum(map(len, texts)) / documents),
+        "signatures_per_cpu_s": round(documents / ours),
+        "datasketch_signatures_per_cpu_s": round(documents / theirs),
+    }
+
+
+def measure(settings: Settings, documents: int) -> dict[str, Any]:
+    """Run job and loop over the same documents."""
+    usage = Usage({process.pid for process in psutil.Process().children()})
+    watch_companies(settings)
+    small = run(with_cleaning(settings, "small"), usage, SMALL)
+    start: dict[str, Any] = {}
+    with usage.measured(start):
+        session = spark_session(settings)
+    run(with_cleaning(settings, "first", spark_from_bytes=0), usage, 1)  # Java and the workers are warm from here on
+    tenth = run(with_cleaning(settings, "tenth", spark_from_bytes=0), usage, documents // 10)
+    job = run(with_cleaning(settings, "all", spark_from_bytes=0), usage, documents)
+    peak = usage.peak
+    session.stop()
+    side_by_side, compared = (documents, job) if documents <= LOOP_DOCUMENTS else (documents // 10, tenth)
+    loop = run(with_cleaning(settings, "loop", spark_from_bytes=_NEVER), usage, side_by_side)
+    usage.stop()
+    assert loop["summary"] == compared["summary"], "job and loop must bring the same"
+    cpu, cpu_of_tenth, cpu_of_loop = (sum(part["cpu"].values()) for part in (job, tenth, loop))
+    return {
+        "documents": documents,
+        "documents_per_cpu_s": round(documents / cpu, 1),
+        "seconds": round(job["seconds"], 1),
+        "cpu_s": job["cpu"],
+        "session_start_s": round(start["seconds"], 1),
+        "session_start_cpu_s": round(sum(start["cpu"].values()), 1),
+        "peak_mib": peak // 2**20,
+        "growth_exponent": round(math.log10(cpu / cpu_of_tenth), 3),
+        "loop_documents": side_by_side,
+        "loop_seconds": round(loop["seconds"], 1),
+        "loop_documents_per_cpu_s": round(side_by_side / cpu_of_loop, 1),
+        "loop_cpu_s": loop["cpu"],
+        "ratio_to_loop": round(loop["seconds"] / (start["seconds"] + compared["seconds"]), 2),
+        "steps": steps(settings, min(documents, STEP_DOCUMENTS)),
+        **signatures(min(documents, STEP_DOCUMENTS)),
+        "small_documents": SMALL,
+        "small_seconds": round(small["seconds"], 1),
+        "small_cpu_s": round(sum(small["cpu"].values()), 1),
+        **job["summary"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1000)
     documents = parser.parse_args().documents
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -190,60 +295,6 @@ def main() -> None:
             print(json.dumps(measure(settings, documents)), flush=True)
         finally:
             supervisor.stop()
-
-
-def with_cleaning(settings: Settings, prefix: str, **cleaning: Any) -> Settings:
-    """The settings with another prefix on S3 and these changes to the cleaning's."""
-    s3 = settings.s3.model_copy(update={"prefix": prefix})
-    return settings.model_copy(update={"s3": s3, "cleaning": settings.cleaning.model_copy(update=cleaning)})
-
-
-def run(settings: Settings, usage: Usage, documents: int) -> tuple[float, float, dict[str, Any]]:
-    """(wall, CPU) seconds of cleaning so many documents into empty tables, and the run's summary."""
-    write(ObjectStore.from_settings(settings), documents)
-    pool = engine(settings)
-    with pool.begin() as connection:
-        connection.execute(
-            text("TRUNCATE documents, reprint_groups, ledger, staged_articles, procrastinate_jobs CASCADE")
-        )
-    pool.dispose()
-    before, started = usage.cpu(), time.perf_counter()
-    summary = clean_pending(settings)
-    return time.perf_counter() - started, usage.cpu() - before, vars(summary)
-
-
-def measure(settings: Settings, documents: int) -> dict[str, Any]:
-    """Run job and loop over the same documents."""
-    services = {process.pid for process in psutil.Process().children(recursive=True)}
-    usage = Usage(services)
-    small_wall, small_cpu, _ = run(with_cleaning(settings, "small"), usage, SMALL)
-    before, started = usage.cpu(), time.perf_counter()
-    spark = with_cleaning(settings, "tenth", spark_from_bytes=0)
-    session = spark_session(spark)
-    session_wall, session_cpu = time.perf_counter() - started, usage.cpu() - before
-    run(with_cleaning(settings, "first", spark_from_bytes=0), usage, 1)  # Java and the workers are warm from here on
-    _, tenth, _ = run(spark, usage, documents // 10)
-    wall, cpu, summary = run(with_cleaning(settings, "all", spark_from_bytes=0), usage, documents)
-    usage.stop()
-    session.stop()
-    loop_wall, loop_cpu = loop(settings, documents)
-    return {
-        "documents": documents,
-        "documents_per_cpu_s": round(documents / cpu, 1),
-        "seconds": round(wall, 1),
-        "session_start_s": round(session_wall, 1),
-        "session_start_cpu_s": round(session_cpu, 1),
-        "peak_mib": usage.peak // 2**20,
-        "growth_exponent": round(math.log10(cpu / tenth), 3),
-        "loop_seconds": round(loop_wall, 1),
-        "loop_documents_per_cpu_s": round(documents / loop_cpu, 1),
-        "ratio_to_loop": round(loop_wall / wall, 2),
-        "small_documents": SMALL,
-        "small_seconds": round(small_wall, 1),
-        "small_cpu_s": round(small_cpu, 1),
-        **signatures(min(documents, 1000)),
-        **summary,
-    }
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """`yuqing clean`: the batches that are pending, or a replay of quarantine, cleaned and merged round by round."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, text
 
@@ -21,6 +25,9 @@ from yuqing.identity import new_ulid
 from yuqing.objects import ObjectInfo, ObjectStore
 from yuqing.settings import Settings
 from yuqing.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 log = get_logger("cleaning")
 
@@ -50,6 +57,18 @@ class Summary:
     crawl_runs: int = 0
 
 
+@dataclass(frozen=True)
+class _Round:
+    """Batches that are cleaned and staged: what their merge needs, and how long (seconds) the cleaning took."""
+
+    run_id: str
+    started: datetime
+    companies: list[watchlist.WatchedCompany]
+    receipts: list[publish.Receipt]
+    on_spark: bool
+    seconds: float
+
+
 def clean_pending(
     settings: Settings,
     *,
@@ -68,9 +87,8 @@ def clean_pending(
             pending = ledger.pending_batches(connection, store, STAGE)
         summary.crawl_runs = load_reports(pool, store)  # a crawl that brought nothing has one, too
         before(len(pending))
-        for batches in _rounds(pending, settings.cleaning.batches_a_round):
-            _round(settings, pool, store, batches, summary)
-            after(len(batches))
+        for receipts in _settle(settings, pool, store, pending, summary):
+            after(len(receipts))
         with session.transaction(pool) as connection:
             summary.reprint_groups = reprint_groups(connection)
     finally:
@@ -100,10 +118,10 @@ def clean_quarantine(
             replay.keep_rest(pool, store, name)
             after(1)
         pending = [item for item in replays if item.key not in done]
-        for batches in _rounds(pending, settings.cleaning.batches_a_round):
-            for receipt in _round(settings, pool, store, batches, summary):
+        for receipts in _settle(settings, pool, store, pending, summary):
+            for receipt in receipts:
                 replay.keep_rest(pool, store, receipt.batch, receipt)
-            after(len(batches))
+            after(len(receipts))
         with session.transaction(pool) as connection:
             summary.reprint_groups = reprint_groups(connection)
     finally:
@@ -111,8 +129,48 @@ def clean_quarantine(
     return summary
 
 
-def _rounds(pending: Sequence[ObjectInfo], most: int) -> Iterator[Sequence[ObjectInfo]]:
-    return (pending[start : start + most] for start in range(0, len(pending), most))
+def _settle(
+    settings: Settings, pool: Engine, store: ObjectStore, pending: Sequence[ObjectInfo], summary: Summary
+) -> Iterator[list[publish.Receipt]]:
+    """Clean and merge all batches; yields each round's receipts.
+
+    With Spark, executors clean the next rounds while the database merges one. Merges keep the order of the rounds, so that what
+    each batch is said to have brought does not depend on who was faster.
+    """
+    tuning = settings.cleaning
+    rounds = in_rounds(pending, tuning.batches_a_round, tuning.bytes_a_round)
+    if not pending or sum(item.size for item in pending) < tuning.spark_from_bytes:
+        for batches in rounds:
+            yield _merge(settings, pool, _clean(settings, pool, store, batches, None), summary)
+        return
+    spark = _spark(settings, pool, store, pending[0].key)
+    cleaned: deque[Future[_Round]] = deque()
+    with ThreadPoolExecutor(tuning.rounds_at_once, "round") as threads:
+        try:
+            for batches in rounds:
+                cleaned.append(threads.submit(_clean, settings, pool, store, batches, spark))
+                if len(cleaned) == tuning.rounds_at_once:
+                    yield _merge(settings, pool, cleaned.popleft().result(), summary)
+            while cleaned:
+                yield _merge(settings, pool, cleaned.popleft().result(), summary)
+        finally:
+            if cleaned:  # it is given up: what is not merged yet stays pending
+                threads.shutdown(wait=False, cancel_futures=True)
+                spark.sparkContext.cancelAllJobs()
+
+
+def in_rounds(pending: Sequence[ObjectInfo], most: int, most_bytes: int) -> Iterator[list[str]]:
+    """Runs of at most so many batches, each ended by the batch with which it reaches so many bytes."""
+    batches: list[str] = []
+    size = 0
+    for item in pending:
+        batches.append(item.key)
+        size += item.size
+        if len(batches) == most or size >= most_bytes:
+            yield batches
+            batches, size = [], 0
+    if batches:
+        yield batches
 
 
 def reprint_groups(connection: Connection) -> int:
@@ -124,24 +182,33 @@ def reprint_groups(connection: Connection) -> int:
     )
 
 
-def _round(
-    settings: Settings, pool: Engine, store: ObjectStore, objects: Sequence[ObjectInfo], summary: Summary
-) -> list[publish.Receipt]:
-    """Clean and merge some batches; returns the receipts of all."""
+def _spark(settings: Settings, pool: Engine, store: ObjectStore, batch: str) -> "SparkSession":
+    from cleaning.spark import spark_session
+
+    try:
+        return spark_session(settings)
+    except YuqingError:
+        raise
+    except Exception as error:
+        raise _explained(error, pool, store, batch) from error
+
+
+def _clean(
+    settings: Settings, pool: Engine, store: ObjectStore, batches: Sequence[str], spark: "SparkSession | None"
+) -> _Round:
+    """Clean some batches and stage their rows; without Spark when there is none."""
     started, run_id = now(), new_ulid()
     clock = time.perf_counter()
-    batches = [item.key for item in objects]
     with session.transaction(pool) as connection:
         companies = watchlist.from_database(connection)
     destination = Destination(store, database_url(settings), run_id)
-    here = sum(item.size for item in objects) < settings.cleaning.spark_from_bytes
     try:
-        if here:
+        if spark is None:
             found = clean_here(settings, batches, companies, destination)
         else:
-            from cleaning.spark import run_plan, spark_session
+            from cleaning.spark import run_plan
 
-            found = run_plan(spark_session(settings), settings, batches, companies, destination)
+            found = run_plan(spark, settings, batches, companies, destination)
     except YuqingError:
         raise
     except Exception as error:
@@ -149,23 +216,35 @@ def _round(
     by_batch = {receipt.batch: receipt for receipt in found}
     # A batch without a line has no rows to carry a receipt; it is settled with nothing.
     receipts = [by_batch.get(batch, publish.Receipt(batch)) for batch in batches]
-    staged = time.perf_counter()
+    return _Round(run_id, started, companies, receipts, spark is not None, time.perf_counter() - clock)
+
+
+def _merge(settings: Settings, pool: Engine, cleaned: _Round, summary: Summary) -> list[publish.Receipt]:
+    """Make a round's documents visible; returns its receipts."""
+    clock = time.perf_counter()
     with session.transaction(pool) as connection:
         # A replay without a document has no effect that the ledger would have to know of.
-        effective = [receipt for receipt in receipts if receipt.cleaned or not is_replay(receipt.batch)]
-        counts = publish.merge(connection, run_id, effective, started, settings.cleaning, companies)
+        effective = [receipt for receipt in cleaned.receipts if receipt.cleaned or not is_replay(receipt.batch)]
+        counts = publish.merge(
+            connection, cleaned.run_id, effective, cleaned.started, settings.cleaning, cleaned.companies
+        )
     log.info(
         "round settled",
-        run_id=run_id,
-        batches=len(batches),
+        run_id=cleaned.run_id,
+        batches=len(cleaned.receipts),
         documents=sum(count.cleaned for count in counts.values()),
-        spark=not here,
-        cleaning_s=round(staged - clock, 1),
-        merge_s=round(time.perf_counter() - staged, 1),
+        spark=cleaned.on_spark,
+        cleaning_s=round(cleaned.seconds, 1),
+        merge_s=round(time.perf_counter() - clock, 1),
     )
-    for receipt in receipts:
+    for receipt in cleaned.receipts:
         if receipt.error:
             log.warning("batch quarantined", batch=receipt.batch, reason=receipt.error)
+    _count(summary, cleaned.receipts, counts)
+    return cleaned.receipts
+
+
+def _count(summary: Summary, receipts: Sequence[publish.Receipt], counts: Mapping[str, publish.Counts]) -> None:
     for receipt in receipts:
         if receipt.batch not in counts and not is_replay(receipt.batch):
             continue  # another driver has settled it meanwhile
@@ -173,7 +252,6 @@ def _round(
         summary.failed_batches += receipt.error is not None
         for name, value in vars(counts.get(receipt.batch, publish.Counts(quarantined=receipt.quarantined))).items():
             setattr(summary, name, getattr(summary, name) + value)
-    return receipts
 
 
 def clean_here(

@@ -52,6 +52,9 @@ class Counts:
     mentions: int = 0
 
 
+# Thousands of rows a statement need room to be sorted; and compiling it takes longer than running it.
+_BULK = ("jit = off", "work_mem = '64MB'")
+
 # One statement a step, in order; `arrived` holds the committed attempts' rows, `newest` a document's latest of them,
 # `changed` the documents whose current version is replaced or that are new. A page fetched again without a change only
 # moves fetched_at and brings its images, whose addresses move with a site's servers.
@@ -85,9 +88,9 @@ _DOCUMENTS = """
 INSERT INTO documents (doc_id, content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen,
     fetched_at, author, source, language, images, segments, parent_url, group_id, batch_key, cleaning_version, search)
 SELECT doc_id, newest.content_hash, kind, site, url, canonical_url, title, text, published_at, first_seen,
-    fetched_at, author, source, language, images, segments, parent_url, doc_id, newest.batch_key, cleaning_version,
+    fetched_at, author, source, language, images, segments, parent_url, COALESCE(root, doc_id), newest.batch_key, cleaning_version,
     array_to_tsvector(terms)
-FROM newest JOIN changed USING (doc_id)
+FROM newest JOIN changed USING (doc_id) LEFT JOIN regrouped USING (doc_id)
 ON CONFLICT (doc_id) DO UPDATE SET
     content_hash = EXCLUDED.content_hash, kind = EXCLUDED.kind, site = EXCLUDED.site, url = EXCLUDED.url,
     title = EXCLUDED.title, text = EXCLUDED.text, published_at = EXCLUDED.published_at, fetched_at = EXCLUDED.fetched_at,
@@ -205,6 +208,8 @@ def merge(
     Raises StagingLost.
     """
     reprints.lock(connection)  # also keeps two drivers from merging at once
+    for option in _BULK:
+        connection.execute(text(f"SET LOCAL {option}"))
     settled = connection.execute(
         text("SELECT batch_key FROM ledger WHERE stage = :stage AND batch_key = ANY(:batches)"),
         {"stage": STAGE, "batches": [receipt.batch for receipt in receipts]},
@@ -212,12 +217,15 @@ def merge(
     done = set(settled)
     receipts = [receipt for receipt in receipts if receipt.batch not in done]
     _take(connection, run_id, receipts)
-    for statement in (_NEWEST, _CHANGED, _KEEP_REPLACED, _DOCUMENTS, _SEEN, _KEEP_EARLIER, _FORGET_CURRENT):
+    for statement in (_NEWEST, _CHANGED):
+        connection.execute(text(statement))
+    # Groups first: a row of documents that moved to its group later would be written to the index of the texts twice.
+    placed = list(connection.execute(text(_SIGNATURES)).scalars())
+    reprints.assign(connection, placed, settings)
+    for statement in (_KEEP_REPLACED, _DOCUMENTS, _SEEN, _KEEP_EARLIER, _FORGET_CURRENT):
         connection.execute(text(statement))
     for statement in (_NUMBER_EARLIER, _NUMBER_CURRENT):
         connection.execute(text(statement))
-    placed = list(connection.execute(text(_SIGNATURES)).scalars())
-    reprints.assign(connection, placed, settings)
     connection.execute(text(_CARRIED))
     connection.execute(text(_MEDIA))
     recordings = list(connection.execute(text(_DOCUMENT_MEDIA)).scalars())

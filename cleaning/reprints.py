@@ -6,7 +6,6 @@ tree is a group, named by its root; a document has one parent, so groups never m
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -17,23 +16,33 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('yuqing.cleaning.reprints'))"
 
 # Who shares a band with whom, the earlier one first and not longer before than the window. Of a crowded band only the earliest
 # `cap` of each stretch of a window's length are candidates for others: later stretches are not crowded out by the first.
+# Each band is asked for once, together with the other new ones of its document: the index's cost is that of the bands in a
+# look-up times the rows found, so that one look-up for all of them would grow with the square of the documents.
 _RELATED = """
-WITH keys AS (SELECT DISTINCT unnest(bands) AS band FROM signatures WHERE doc_id = ANY(:documents)),
+WITH keys AS (
+    SELECT band, min(doc_id) AS asker FROM signatures CROSS JOIN LATERAL unnest(bands) AS own (band)
+    WHERE doc_id = ANY(:documents) GROUP BY band
+),
+asked AS (SELECT array_agg(band) AS bands FROM keys GROUP BY asker),
+met AS MATERIALIZED (SELECT DISTINCT doc_id FROM asked JOIN signatures ON signatures.bands && asked.bands),
 members AS (
-    SELECT doc_id, first_seen, band, doc_id = ANY(:documents) AS is_fresh, row_number() OVER (
+    SELECT doc_id, first_seen, band, count(*) OVER (PARTITION BY band) AS crowd, row_number() OVER (
         PARTITION BY band, floor(extract(epoch FROM first_seen) / (86400 * :days)) ORDER BY first_seen, doc_id
     ) AS place
-    FROM signatures CROSS JOIN LATERAL unnest(bands) AS own (band) JOIN keys USING (band)
-    WHERE bands && (SELECT array_agg(band) FROM keys)
+    FROM met JOIN signatures USING (doc_id) CROSS JOIN LATERAL unnest(bands) AS own (band) JOIN keys USING (band)
+),
+shared AS MATERIALIZED (
+    SELECT doc_id, first_seen, band, place, doc_id = ANY(:documents) AS is_fresh FROM members WHERE crowd > 1
 )
 SELECT DISTINCT earlier.doc_id AS earlier_id, later.doc_id AS later_id
-FROM members earlier JOIN members later USING (band)
+FROM shared earlier JOIN shared later USING (band)
 WHERE (earlier.first_seen, earlier.doc_id) < (later.first_seen, later.doc_id) AND earlier.place <= :cap
     AND later.first_seen - earlier.first_seen <= make_interval(days => :days) AND (earlier.is_fresh OR later.is_fresh)
 """
 
 # Down from the documents whose place changed: their whole trees get the new root's name.
-_REGROUP = """
+_REGROUPED = """
+CREATE TEMP TABLE regrouped ON COMMIT DROP AS
 WITH RECURSIVE
 up AS (
     SELECT doc_id AS moved, doc_id, parent_id FROM signatures WHERE doc_id = ANY(:moved)
@@ -45,8 +54,25 @@ down AS (
     UNION
     SELECT child.doc_id, down.root FROM down JOIN signatures child ON child.parent_id = down.doc_id
 )
-SELECT down.doc_id, down.root, root.first_seen
-FROM down JOIN signatures root ON root.doc_id = down.root
+SELECT doc_id, root FROM down
+"""
+_GROUPS = """
+INSERT INTO reprint_groups (group_id, first_seen)
+SELECT doc_id, first_seen FROM signatures WHERE doc_id IN (SELECT root FROM regrouped) ORDER BY doc_id
+ON CONFLICT (group_id) DO UPDATE SET first_seen = EXCLUDED.first_seen
+WHERE reprint_groups.first_seen <> EXCLUDED.first_seen
+"""
+_MOVED_DOCUMENTS = """
+WITH before AS (SELECT doc_id, group_id FROM documents WHERE doc_id IN (SELECT doc_id FROM regrouped)),
+moved AS (
+    UPDATE documents SET group_id = root FROM regrouped
+    WHERE documents.doc_id = regrouped.doc_id AND group_id <> root RETURNING documents.doc_id
+)
+SELECT DISTINCT group_id FROM before JOIN moved USING (doc_id)
+"""
+_EMPTY_GROUPS = """
+DELETE FROM reprint_groups WHERE group_id = ANY(:left)
+    AND NOT EXISTS (SELECT FROM documents WHERE documents.group_id = reprint_groups.group_id)
 """
 
 
@@ -67,10 +93,20 @@ def lock(connection: Connection) -> None:
 def assign(connection: Connection, placed: list[str], settings: CleaningSettings) -> None:
     """Find parents for documents whose signature is new or replaced, and for what they may take over; regroup.
 
-    Runs inside the caller's transaction, which holds `lock`.
+    Runs inside the caller's transaction, which holds `lock`, and leaves the temporary table regrouped (doc_id, root): where
+    the documents belong whose place changed. Those in `documents` have been moved; for others it says their first group.
     """
+    # Rows are looked up by key in tables of which the statistics know little yet: scanning these takes minutes where their
+    # indexes take a second, and the planner does not know that.
+    connection.execute(text("SET LOCAL enable_seqscan = off"))
+    _regroup(connection, _reparent(connection, placed, settings))
+    connection.execute(text("SET LOCAL enable_seqscan = on"))
+
+
+def _reparent(connection: Connection, placed: list[str], settings: CleaningSettings) -> list[str]:
+    """Hang the placed documents and those that they take over under their best earlier one; returns the keys of both."""
     if not placed:
-        return
+        return []
     # A replaced signature says nothing any more about those that hung under the document: they are placed anew too.
     statement = "SELECT doc_id FROM signatures WHERE doc_id = ANY(:placed) OR parent_id = ANY(:placed)"
     fresh = set(connection.execute(text(statement), {"placed": placed}).scalars())
@@ -91,11 +127,21 @@ def assign(connection: Connection, placed: list[str], settings: CleaningSettings
         order = places[place.parent_id].known.order if place.parent_id else ()
         if place.parent_id is None or (-better[1], places[better[0]].known.order) < (-(place.similarity or 0), order):
             moved[key] = better
-    connection.execute(
-        text("UPDATE signatures SET parent_id = :parent_id, similarity = :similarity WHERE doc_id = :doc_id"),
-        [{"doc_id": key, "parent_id": parent, "similarity": value} for key, (parent, value) in sorted(moved.items())],
+    places_of = sorted(moved.items())
+    # A row that stays as it is would be written to all indexes once more.
+    statement = (
+        "UPDATE signatures SET parent_id = found.parent_id, similarity = found.similarity FROM unnest("
+        "CAST(:documents AS text[]), CAST(:parents AS text[]), CAST(:similarities AS float[])) "
+        "AS found (doc_id, parent_id, similarity) WHERE signatures.doc_id = found.doc_id "
+        "AND (signatures.parent_id, signatures.similarity) IS DISTINCT FROM (found.parent_id, found.similarity)"
     )
-    _regroup(connection, sorted(moved))
+    parameters = {
+        "documents": [key for key, _ in places_of],
+        "parents": [parent for _, (parent, _) in places_of],
+        "similarities": [value for _, (_, value) in places_of],
+    }
+    connection.execute(text(statement), parameters)
+    return parameters["documents"]
 
 
 def _best(known: Known, candidates: list[Known], settings: CleaningSettings) -> tuple[str | None, float | None]:
@@ -110,15 +156,12 @@ def _related(
 
     For a document that is not fresh the candidates are fresh ones only: it has been compared with the others before.
     """
-    # Comparing arrays row by row takes minutes where the index takes a second, and the planner does not know that.
-    connection.execute(text("SET LOCAL enable_seqscan = off"))
     parameters = {
         "documents": sorted(fresh),
         "cap": settings.duplicate_candidates,
         "days": settings.duplicate_window_days,
     }
     pairs = list(connection.execute(text(_RELATED), parameters))
-    connection.execute(text("SET LOCAL enable_seqscan = on"))
     places = _places(connection, fresh.union(*({row.earlier_id, row.later_id} for row in pairs)))
     candidates: dict[str, list[Known]] = {key: [] for key in sorted(fresh)}
     for row in pairs:
@@ -140,31 +183,11 @@ def _places(connection: Connection, keys: set[str]) -> dict[str, _Place]:
 
 
 def _regroup(connection: Connection, moved: list[str]) -> None:
-    rows: list[Any] = list(connection.execute(text(_REGROUP), {"moved": moved}))
-    roots = {row.root: row.first_seen for row in rows}
-    connection.execute(
-        text(
-            "INSERT INTO reprint_groups (group_id, first_seen) VALUES (:group_id, :first_seen) "
-            "ON CONFLICT (group_id) DO UPDATE SET first_seen = EXCLUDED.first_seen"
-        ),
-        [{"group_id": root, "first_seen": first_seen} for root, first_seen in sorted(roots.items())],
-    )
-    parameters = {"documents": [row.doc_id for row in rows], "groups": [row.root for row in rows]}
-    left = connection.execute(
-        text(
-            "WITH place AS ("
-            "SELECT * FROM unnest(CAST(:documents AS text[]), CAST(:groups AS text[])) AS p (doc_id, root)), "
-            "before AS (SELECT doc_id, group_id FROM documents WHERE doc_id = ANY(:documents)), "
-            "moved AS (UPDATE documents SET group_id = place.root FROM place "
-            "WHERE documents.doc_id = place.doc_id AND group_id <> place.root RETURNING documents.doc_id) "
-            "SELECT DISTINCT before.group_id FROM before JOIN moved USING (doc_id)"
-        ),
-        parameters,
-    )
-    connection.execute(
-        text(
-            "DELETE FROM reprint_groups WHERE group_id = ANY(:left) "
-            "AND NOT EXISTS (SELECT FROM documents WHERE documents.group_id = reprint_groups.group_id)"
-        ),
-        {"left": list(left.scalars())},
-    )
+    for plan in ("hashjoin", "mergejoin"):  # either reads a whole index for each level of the trees
+        connection.execute(text(f"SET LOCAL enable_{plan} = off"))
+    connection.execute(text(_REGROUPED), {"moved": moved})
+    connection.execute(text(_GROUPS))
+    left = list(connection.execute(text(_MOVED_DOCUMENTS)).scalars())
+    connection.execute(text(_EMPTY_GROUPS), {"left": left})
+    for plan in ("hashjoin", "mergejoin"):
+        connection.execute(text(f"SET LOCAL enable_{plan} = on"))

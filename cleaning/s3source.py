@@ -126,8 +126,10 @@ def _as_kept(record: dict[str, Any]) -> tuple[bytes | None, str | None]:
     return None, str(record.get("reason") or "the quarantine kept no record")
 
 
-def raw_batches(store: ObjectStore, batches: Sequence[str], limit: int, rows: int) -> "type[DataSource]":
-    """A data source for these batches, for spark.dataSource.register.
+def raw_batches(
+    source_name: str, store: ObjectStore, batches: Sequence[str], limit: int, rows: int
+) -> "type[DataSource]":
+    """A data source for these batches under this name, for spark.dataSource.register.
 
     Store and keys travel inside the class: as options they would show in plans and logs.
     """
@@ -143,7 +145,7 @@ def raw_batches(store: ObjectStore, batches: Sequence[str], limit: int, rows: in
     class RawBatches(DataSource):  # type: ignore[misc]
         @classmethod
         def name(cls) -> str:
-            return "raw_batches"
+            return source_name
 
         def schema(self) -> str:
             return SCHEMA

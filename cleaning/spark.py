@@ -92,10 +92,11 @@ def run_plan(
         return s3a.run_plan(spark, settings, batches, companies, destination, root)
 
     tuning = settings.cleaning
-    source = raw_batches(destination.store, batches, tuning.maximum_record_bytes, tuning.rows_a_transfer)
+    name = f"raw_batches_{destination.run_id.lower()}"  # a session has one registry, and rounds run side by side
+    source = raw_batches(name, destination.store, batches, tuning.maximum_record_bytes, tuning.rows_a_transfer)
     spark.dataSource.register(source)
 
-    records = spark.read.format("raw_batches").load()
+    records = spark.read.format(name).load()
     # One function for both steps: a second Python worker and the way of all texts through the JVM are saved.
     work = partial(stage.clean_and_stage, companies=companies, settings=tuning, destination=destination)
     receipts = records.mapInArrow(work, from_arrow_schema(stage.RECEIPT))

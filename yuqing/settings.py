@@ -195,7 +195,7 @@ class CleaningSettings(Section):
     spark_from_bytes: int = Field(
         4 * 2**20,
         ge=0,
-        description="a round with fewer compressed bytes is cleaned by the driver itself, without Spark; 0: always Spark",
+        description="a run with fewer compressed bytes is cleaned by the driver itself, without Spark; 0: always Spark",
     )
     worker_silence_s: int = Field(
         300,
@@ -204,7 +204,16 @@ class CleaningSettings(Section):
     )
     driver_memory: str = Field("1g", description="the JVM's heap in local mode; the Python workers are extra")
     batches_a_round: int = Field(
-        200, ge=1, description="batches cleaned by one Spark job and merged in one transaction"
+        200, ge=1, description="batches cleaned by one Spark job and merged in one transaction, at most"
+    )
+    bytes_a_round: int = Field(
+        8 * 2**20,
+        ge=1,
+        description="compressed bytes with which a round is full (2,000 pages of news): small enough that merging the last one is "
+        "no long wait for executors, large enough that planning a Spark job (2 CPU-seconds) does not show",
+    )
+    rounds_at_once: int = Field(
+        3, ge=1, description="rounds under way: one in PostgreSQL, one with the executors, one that waits for both"
     )
     rows_a_transfer: int = Field(64, ge=1, description="pages a message between the JVM and a Python worker")
     maximum_record_bytes: int = Field(16 * 2**20, ge=1024, description="longer lines of a batch are quarantined")

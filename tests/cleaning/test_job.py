@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute
@@ -9,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import Engine, text
 
-from cleaning.job import clean_pending
+from cleaning.job import clean_pending, in_rounds
 from tests.cleaning.conftest import WriteBatch, article_text, page, raw
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
-from yuqing.objects import ObjectStore
+from yuqing.objects import ObjectInfo, ObjectStore
 from yuqing.settings import Settings
 
 pytestmark = pytest.mark.service
@@ -177,3 +178,31 @@ def test_a_transcript_passes_the_same_steps_and_keeps_its_times(
         database, "SELECT task_name, args->>'media_sha256' FROM procrastinate_jobs WHERE task_name = 'transcribe'"
     )
     assert jobs == [("transcribe", "a" * 64)]
+
+
+def test_rounds_that_overlap_bring_what_one_after_the_other_brings(
+    on_spark: Settings, settings: Settings, database: Engine, write_batch: WriteBatch
+) -> None:
+    for batch in range(5):
+        numbers = range(batch * 4, batch * 4 + 4)
+        write_batch(f"01{batch}", [raw(number, page(f"消息{number}", article_text(number % 7))) for number in numbers])
+    found = []
+    for place in (settings, on_spark):
+        tuning = place.cleaning.model_copy(update={"batches_a_round": 1})
+        summary = vars(clean_pending(place.model_copy(update={"cleaning": tuning})))
+        tables = [
+            rows(database, "SELECT batch_key, counts::text FROM ledger ORDER BY 1"),
+            rows(database, "SELECT doc_id, group_id, batch_key FROM documents ORDER BY 1"),
+        ]
+        found.append((summary, tables))
+        with database.begin() as connection:
+            connection.execute(text("TRUNCATE documents, reprint_groups, ledger, procrastinate_jobs CASCADE"))
+    assert found[0] == found[1]
+    assert found[0][0]["duplicates"] == 20 - 7
+
+
+def test_a_round_is_full_by_its_batches_or_by_their_bytes() -> None:
+    moment = datetime(2024, 6, 1, tzinfo=UTC)
+    pending = [ObjectInfo(str(number), size, moment) for number, size in enumerate((1, 9, 1, 1, 1, 30, 2))]
+    assert list(in_rounds(pending, 3, 10)) == [["0", "1"], ["2", "3", "4"], ["5"], ["6"]]
+    assert list(in_rounds([], 3, 10)) == []
