@@ -14,7 +14,7 @@ _SAMPLE = 2000
 def language(text: str) -> str:
     """An ISO 639-1 code: scripts decide for Chinese, Japanese and Korean, a trained identifier for the rest."""
     sample = text[:_SAMPLE]
-    letters = sum(character.isalpha() for character in sample)
+    letters = sum(map(str.isalpha, sample))
     if not letters:
         return "zh"
     if len(_KANA.findall(sample)) > _KANA_SHARE * letters:

@@ -22,7 +22,7 @@ def reason_to_drop(title: str, text: str, settings: CleaningSettings, link_share
         return "no main text was found"
     if len(title) + len(text) < settings.minimum_characters:
         return f"too short: {len(title) + len(text)} characters of at least {settings.minimum_characters}"
-    letters = sum(character.isalpha() for character in text)
+    letters = sum(map(str.isalpha, text))
     if letters < settings.minimum_letter_share * len(text):
         return f"mostly digits and signs: {letters} letters in {len(text)} characters"
     lost = text.count("\ufffd")

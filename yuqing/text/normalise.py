@@ -25,6 +25,8 @@ _CJK = "\u3400-\u4dbf\u4e00-\u9fff"
 # Runs that NFKC leaves alone when no combining mark follows: printable ASCII and newlines, ideographs and the kept
 # punctuation.
 _INERT = re.compile(f"[\n -~{_CJK}{re.escape(KEPT_PUNCTUATION)}]+")
+# The same without newlines, and the ideographic space: nothing to hide or to mend.
+_SHOWN = re.compile(f"[ -~\u3000{_CJK}{re.escape(KEPT_PUNCTUATION)}]+")
 _LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _JOINER, _EMOJI_STYLE = "\u200d", "\ufe0f"
 _SIMPLIFIED_CHARSET = "gb2312"
@@ -142,24 +144,33 @@ def _visible(text: str) -> tuple[str, list[int]]:
     """Without zero-width, control, private-use and surrogate characters, but with the joiners between emoji."""
     kept: list[str] = []
     offsets: list[int] = []
-    for index, character in enumerate(text):
-        if character in _LINE_BREAKS:
-            if character == "\n" and index and text[index - 1] == "\r":
-                continue
-            character = "\n"
-        elif character == "\t":
-            character = " "
-        elif character > "~":
-            category = unicodedata.category(character)
-            if category in ("Cc", "Cf", "Co", "Cs") or character == _EMOJI_STYLE:
-                joins = character in (_JOINER, _EMOJI_STYLE)
-                if not (joins and kept and _is_emoji(kept[-1])):
-                    continue
-        elif character < " " or character == "\x7f":
+    index = 0
+    while index < len(text):
+        if run := _SHOWN.match(text, index):
+            kept.append(run[0])
+            offsets.extend(range(index, run.end()))
+            index = run.end()
             continue
-        kept.append(character)
-        offsets.append(index)
+        if character := _shown(text, index, kept):
+            kept.append(character)
+            offsets.append(index)
+        index += 1
     return "".join(kept), offsets
+
+
+def _shown(text: str, index: int, before: list[str]) -> str:
+    """What is seen of a text's character after the pieces before it; empty when it is nothing."""
+    character = text[index]
+    if character in _LINE_BREAKS:
+        return "" if character == "\n" and index and text[index - 1] == "\r" else "\n"
+    if character == "\t":
+        return " "
+    if character < " " or character == "\x7f":
+        return ""
+    if character > "~" and (character == _EMOJI_STYLE or unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")):
+        joins = character in (_JOINER, _EMOJI_STYLE) and before and _is_emoji(before[-1][-1])
+        return character if joins else ""
+    return character
 
 
 def _compose(text: str, offsets: list[int]) -> tuple[str, list[int]]:
