@@ -90,6 +90,8 @@ def clean_pending(
         for receipts in _settle(settings, pool, store, pending, summary):
             after(len(receipts))
         with session.transaction(pool) as connection:
+            if summary.cleaned:
+                publish.index_texts(connection)
             summary.reprint_groups = reprint_groups(connection)
     finally:
         pool.dispose()
@@ -123,6 +125,8 @@ def clean_quarantine(
                 replay.keep_rest(pool, store, receipt.batch, receipt)
             after(len(receipts))
         with session.transaction(pool) as connection:
+            if summary.cleaned:
+                publish.index_texts(connection)
             summary.reprint_groups = reprint_groups(connection)
     finally:
         pool.dispose()
@@ -145,6 +149,7 @@ def _settle(
         return
     spark = _spark(settings, pool, store, pending[0].key)
     cleaned: deque[Future[_Round]] = deque()
+    finished = False
     with ThreadPoolExecutor(tuning.rounds_at_once, "round") as threads:
         try:
             for batches in rounds:
@@ -153,8 +158,9 @@ def _settle(
                     yield _merge(settings, pool, cleaned.popleft().result(), summary)
             while cleaned:
                 yield _merge(settings, pool, cleaned.popleft().result(), summary)
+            finished = True
         finally:
-            if cleaned:  # it is given up: what is not merged yet stays pending
+            if not finished:  # what is not merged yet stays pending
                 threads.shutdown(wait=False, cancel_futures=True)
                 spark.sparkContext.cancelAllJobs()
 

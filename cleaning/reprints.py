@@ -127,7 +127,7 @@ def _reparent(connection: Connection, placed: list[str], settings: CleaningSetti
         order = places[place.parent_id].known.order if place.parent_id else ()
         if place.parent_id is None or (-better[1], places[better[0]].known.order) < (-(place.similarity or 0), order):
             moved[key] = better
-    places_of = sorted(moved.items())
+    keys = sorted(moved)
     # A row that stays as it is would be written to all indexes once more.
     statement = (
         "UPDATE signatures SET parent_id = found.parent_id, similarity = found.similarity FROM unnest("
@@ -135,13 +135,9 @@ def _reparent(connection: Connection, placed: list[str], settings: CleaningSetti
         "AS found (doc_id, parent_id, similarity) WHERE signatures.doc_id = found.doc_id "
         "AND (signatures.parent_id, signatures.similarity) IS DISTINCT FROM (found.parent_id, found.similarity)"
     )
-    parameters = {
-        "documents": [key for key, _ in places_of],
-        "parents": [parent for _, (parent, _) in places_of],
-        "similarities": [value for _, (_, value) in places_of],
-    }
-    connection.execute(text(statement), parameters)
-    return parameters["documents"]
+    parents, similarities = [moved[key][0] for key in keys], [moved[key][1] for key in keys]
+    connection.execute(text(statement), {"documents": keys, "parents": parents, "similarities": similarities})
+    return keys
 
 
 def _best(known: Known, candidates: list[Known], settings: CleaningSettings) -> tuple[str | None, float | None]:
