@@ -18,6 +18,7 @@ from gateway.api import (
     companies,
     corrections,
     documents,
+    events,
     export,
     health,
     keys,
@@ -26,6 +27,7 @@ from gateway.api import (
     verdicts,
     watchlist,
 )
+from gateway.forgetting import forget
 from gateway.middleware import RequestContext
 from gateway.pages import document, overview, sign_in
 from gateway.pages.rendering import STATIC, Bounce, Elsewhere, redirect
@@ -41,13 +43,15 @@ GZIP_FROM_BYTES = 1024
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway = app.state.gateway
     watching = asyncio.create_task(watch_pending(gateway.settings))
+    forgetting = asyncio.create_task(forget(gateway))
     try:
         yield
     finally:
-        watching.cancel()
-        # The queue's pool may be waiting for a database that is away.
-        with suppress(asyncio.CancelledError, psycopg.Error):
-            await watching
+        for task in (watching, forgetting):
+            task.cancel()
+            # The queue's pool may be waiting for a database that is away.
+            with suppress(asyncio.CancelledError, psycopg.Error):
+                await task
         await gateway.database.dispose()
 
 
@@ -75,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = open_gateway(settings)
-    api = (watchlist, companies, export, documents, verdicts, corrections, trends, media, analyze, keys, health)
+    api = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, analyze, keys, health)
     for resource in (*api, sign_in, overview, document):
         app.include_router(resource.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -4,6 +4,7 @@ import json
 import socket
 from datetime import timedelta
 from enum import StrEnum
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -29,8 +30,15 @@ def serve(
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="gateway")
+    application = create_app(settings)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, number: int, frame: FrameType | None) -> None:
+            application.state.gateway.stopping.set()
+            super().handle_exit(number, frame)
+
     config = uvicorn.Config(
-        create_app(settings),
+        application,
         log_config=None,
         access_log=False,  # its lines hold queries; the gateway writes its own, without them
         server_header=False,
@@ -44,7 +52,7 @@ def serve(
             f"cannot listen on {address[0]}:{address[1]}: {error.strerror}", cure="give another address or --port"
         ) from None
     telemetry.get_logger("gateway").info("listening", url=f"http://{address[0]}:{listener.getsockname()[1]}/")
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config).run(sockets=[listener])
 
 
 @app.command("create-key")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -31,6 +32,16 @@ class Gateway:
     def reading(self) -> AsyncEngine:
         """The same pool for single statements that only read: without BEGIN and ROLLBACK around them."""
         return self.database.execution_options(isolation_level="AUTOCOMMIT")
+
+    @cached_property
+    def streams(self) -> asyncio.Semaphore:
+        """As many streams of live events as may be open."""
+        return asyncio.Semaphore(self.settings.gateway.streams)
+
+    @cached_property
+    def stopping(self) -> threading.Event:
+        """Set when the process is told to end, so that streams end and do not hold it up."""
+        return threading.Event()
 
     @cached_property
     def exports(self) -> asyncio.Semaphore:

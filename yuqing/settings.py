@@ -346,6 +346,9 @@ class GatewaySettings(Section):
     analyze_timeout_s: float = Field(60, gt=0, description="wait for the language model's answer to POST /v1/analyze")
     dependency_timeout_s: float = Field(2, gt=0, description="wait for each dependency that /readyz asks")
     shutdown_s: int = Field(20, ge=1, description="time that requests under way have to finish after SIGTERM")
+    events_poll_s: float = Field(1, gt=0, description="how often a stream of live events looks for new ones")
+    events_days: float = Field(7, gt=0, description="for so long a stream that was cut off can be resumed")
+    streams: int = Field(100, ge=1, description="streams of live events a process")
     exports: int = Field(2, ge=1, description="exports written at the same time; each holds a database connection")
     match_limit: int = Field(20_000, ge=1, description="latest documents in which a new company is looked for")
 

@@ -54,6 +54,7 @@ ROUTES: dict[str, Route] = {
     "export_corrections": Route("analyst", "GET", "/v1/corrections"),
     "read_media": Route("viewer", "GET", "/v1/media/{recording}/content", owned=True),
     "analyze_text": Route("analyst", "POST", "/v1/analyze", {"title": "标题"}),
+    "stream_events": Route("viewer", "GET", "/v1/events?company={company}&wait=0", owned=True),
     "read_volume": Route("viewer", "GET", "/v1/trends/volume?company={company}", owned=True),
     "read_share_of_voice": Route("viewer", "GET", "/v1/trends/share-of-voice?company={company}", owned=True),
     "read_sources": Route("viewer", "GET", "/v1/trends/sources?company={company}", owned=True),

@@ -473,11 +473,17 @@ class CrawlRun(Base):
 
 
 class Event(Base):
-    """The outbox that feeds live updates."""
+    """The outbox that feeds live updates; triggers on `coverage` write the kinds `document` and `verdict`.
+
+    `transaction` is the one that wrote the event. Numbers are given before a commit, so that an event may appear after one with
+    a higher `id`; read in the order (transaction, id) up to the oldest transaction that still runs, none is missed.
+    """
 
     __tablename__ = "events"
+    __table_args__ = (Index("events_in_order", "transaction", "id"), Index("events_by_age", "created_at"))
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    transaction: Mapped[int] = mapped_column(BigInteger, server_default=sql("(pg_current_xact_id()::text)::bigint"))
     kind: Mapped[str] = mapped_column(String(32))
     doc_id: Mapped[str | None] = mapped_column(_KEY)
     company_id: Mapped[int | None] = mapped_column(Integer)
