@@ -11,12 +11,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, cast, exists, func, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from gateway.queries.cursors import Cursor, after
-from gateway.queries.terms import Terms, matches, times_in
+from gateway.queries.terms import Terms, matches, rechecks, times_in
 from yuqing.contracts import Sentiment
 from yuqing.database.models import Coverage, Document
 
@@ -114,7 +129,15 @@ def earlier_fits(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnEl
     conditions = [other.group_id == covered.group_id, earlier, *fits(other, team_id, wanted)]
     if wanted.terms is not None:
         conditions.append(holds(wanted, other.doc_id))
-    return exists().where(*conditions)
+    return _lazily(select(literal(1)).where(*conditions))
+
+
+def _lazily(statement: Select[Any]) -> ColumnElement[bool]:
+    """Whether the correlated statement has a row, asked row by row: EXISTS becomes a join over all rows before the first.
+
+    In a CASE, because the planner takes NULL for rare, and then sorts everything to find enough of it.
+    """
+    return case((statement.limit(1).scalar_subquery().is_not(None), true()), else_=false())
 
 
 def _keys(team_id: int, wanted: DocumentFilter, cursor: Cursor | None) -> Select[Any]:
@@ -136,9 +159,7 @@ async def _by_time(
     if wanted.terms is None:
         if not wanted.collapse:
             return await _read(connection, keys.limit(limit))
-        found = keys.subquery("found")
-        statement = select(found).where(not_(earlier_fits(found.c, team_id, wanted)))
-        return await _read(connection, statement.order_by(found.c.time.desc(), found.c.doc_id).limit(limit))
+        return await _first_of_groups(connection, team_id, wanted, keys, limit)
     walked = keys.limit(WALK).subquery("walked")
     answer = await _read(connection, _matching(walked, team_id, wanted, limit))
     if len(answer) == limit:
@@ -146,16 +167,50 @@ async def _by_time(
     last = (await connection.execute(keys.offset(WALK - 1).limit(1))).first()
     if last is None:
         return answer  # there are no others
-    document = _SEARCHED
-    hits = (
-        select(document.doc_id)
-        .where(document.search.op("@@")(wanted.terms.as_tsquery()), time_of(document) <= last.time)
-        .cte("hits")
+    rest = _hits(team_id, wanted, Cursor(last.time, last.doc_id), limit - len(answer))
+    return answer + await _read(connection, rest)
+
+
+async def _first_of_groups(
+    connection: AsyncConnection, team_id: int, wanted: DocumentFilter, keys: Select[Any], limit: int
+) -> list[Cursor]:
+    # Among the latest so many; a team's documents that are nearly all reprints of earlier ones take a second look.
+    size = limit * 20
+    while True:
+        found = keys.limit(size).subquery("found")
+        statement = select(found).where(not_(earlier_fits(found.c, team_id, wanted)))
+        answer = await _read(connection, statement.order_by(found.c.time.desc(), found.c.doc_id).limit(limit))
+        if len(answer) == limit or (await connection.execute(keys.offset(size - 1).limit(1))).first() is None:
+            return answer
+        size *= 20
+
+
+def _hits(team_id: int, wanted: DocumentFilter, start: Cursor, limit: int) -> Select[Any]:
+    """The documents behind `start` by the index of bigrams, sorted, and then looked at one by one until there are enough."""
+    assert wanted.terms is not None
+    document, time = _SEARCHED, time_of(_SEARCHED)
+    found = (
+        select(document.doc_id, time.label("time"), document.first_seen, document.group_id)
+        .where(document.search.op("@@")(wanted.terms.as_tsquery()), after(start, time, document.doc_id))
+        .cte("found")
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )
-    rest = _keys(team_id, wanted, Cursor(last.time, last.doc_id)).subquery("rest")
-    among = select(rest).join(hits, hits.c.doc_id == rest.c.doc_id).subquery("among")
-    return answer + await _read(connection, _matching(among, team_id, wanted, limit - len(answer)))
+    # OFFSET keeps the conditions out: they are asked of sorted rows, and the LIMIT ends it.
+    hits = select(found).order_by(found.c.time.desc(), found.c.doc_id).offset(0).subquery("hits")
+    covered = _OTHER
+    statement = select(hits).where(
+        _lazily(select(literal(1)).where(covered.doc_id == hits.c.doc_id, *fits(covered, team_id, wanted)))
+    )
+    if wanted.terms.rechecked:
+        statement = statement.where(_lazily(select(literal(1)).where(_stands(wanted.terms, hits.c.doc_id))))
+    if wanted.collapse:
+        statement = statement.where(not_(earlier_fits(hits.c, team_id, wanted)))
+    return statement.order_by(hits.c.time.desc(), hits.c.doc_id).limit(limit)
+
+
+def _stands(terms: Terms, doc_id: Any) -> ColumnElement[bool]:
+    """Whether the words that bigrams cannot vouch for stand in the document."""
+    return and_(Document.doc_id == doc_id, *rechecks(terms, Document.title, Document.text))
 
 
 def _matching(keys: Any, team_id: int, wanted: DocumentFilter, limit: int) -> Select[Any]:

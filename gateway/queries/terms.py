@@ -52,15 +52,20 @@ def matches(
     text: InstrumentedAttribute[str],
 ) -> ColumnElement[bool]:
     """The condition that a document holds all terms; everything is bound, nothing is pasted into the SQL."""
-    conditions: list[ColumnElement[bool]] = [search.op("@@")(terms.as_tsquery())]
-    for word in terms.rechecked:
-        conditions.append(
-            or_(
-                _folded(title, word).contains(word, autoescape=True),
-                _folded(text, word).contains(word, autoescape=True),
-            )
+    return and_(search.op("@@")(terms.as_tsquery()), *rechecks(terms, title, text))
+
+
+def rechecks(
+    terms: Terms, title: InstrumentedAttribute[str], text: InstrumentedAttribute[str]
+) -> list[ColumnElement[bool]]:
+    """A condition for each word of which the index knows the bigrams alone: it has to stand there as it is."""
+    return [
+        or_(
+            _folded(title, word).contains(word, autoescape=True),
+            _folded(text, word).contains(word, autoescape=True),
         )
-    return and_(*conditions)
+        for word in terms.rechecked
+    ]
 
 
 def _folded(column: InstrumentedAttribute[str], word: str) -> ColumnElement[str] | InstrumentedAttribute[str]:
