@@ -258,6 +258,30 @@ def thresholds(answers: Answers = Path("inews-dev.jsonl"), as_json: Json = False
         )
 
 
+@app.command("usage")
+def usage(
+    days: Annotated[int, typer.Option(min=1, help="UTC days, today among them.")] = 7, as_json: Json = False
+) -> None:
+    """Verdicts and tokens a company and day."""
+    from llm.usage import usage as read
+    from yuqing.database.session import engine, transaction
+
+    pool = engine(get_settings())
+    try:
+        with transaction(pool) as connection:
+            rows = read(connection, days)
+    finally:
+        pool.dispose()
+    if as_json:
+        typer.echo(json.dumps([row.as_json() for row in rows], ensure_ascii=False))
+        return
+    for row in rows:
+        typer.echo(
+            f"{row.day}  {row.tokens:8} tokens  {row.verdicts:6} verdicts ({row.by_triage} by triage, "
+            f"{row.inherited} inherited)  {row.company}"
+        )
+
+
 @app.command("fit-ensemble")
 def fit_ensemble(answers: Answers = Path("inews-dev.jsonl")) -> None:
     """Fit the ensemble's weights on INEWS's dev split; prints its figures beside its parts'."""

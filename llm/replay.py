@@ -14,6 +14,7 @@ from llm import records
 from llm.analysis.analyze import AnalysisResult
 from llm.analysis.client import LLMClient, LLMRefused
 from llm.analysis.schema import InvalidAnswer
+from llm.locks import DocumentLocks
 from llm.records import Subject
 from llm.worker import Analyst, Judged
 from yuqing.database.models import Document, DocumentAnalysisRow, VerdictRow
@@ -110,7 +111,8 @@ async def replay(settings: Settings, day: date, *, adapter: str | None = None, w
             )
         pool = async_engine(settings)
         stack.push_async_callback(pool.dispose)
-        analyst = Analyst(pool, client, settings)
+        locks = await stack.enter_async_context(DocumentLocks(pool))
+        analyst = Analyst(pool, client, locks, settings)
         doc_ids = await _documents(pool, day)
         bar = stack.enter_context(progress())
         task = bar.add_task("replay", total=len(doc_ids))

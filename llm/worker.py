@@ -9,6 +9,7 @@ from collections import Counter as Counts
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import procrastinate
@@ -22,9 +23,11 @@ from llm import records
 from llm.analysis.analyze import AnalysisResult, analyze_document
 from llm.analysis.client import LLMAway, LLMClient
 from llm.analysis.prompts import PROMPT_VERSION
+from llm.locks import DocumentLocks, HeldElsewhere
 from llm.records import Subject
 from llm.triage.cascade import triage_document, triage_lineage
 from llm.triage.model import load as load_triage
+from llm.usage import BudgetSpent, check_budget, until_tomorrow
 from yuqing.contracts import Lineage
 from yuqing.database.session import async_engine, away
 from yuqing.endpoints import llm_endpoint
@@ -52,12 +55,12 @@ class Judged:
 class Analyst:
     """Analyses documents of the database, each at most once at a time."""
 
-    def __init__(self, pool: AsyncEngine, client: LLMClient, settings: Settings) -> None:
+    def __init__(self, pool: AsyncEngine, client: LLMClient, locks: DocumentLocks, settings: Settings) -> None:
         self._pool = pool
         self._client = client
         self._settings = settings
         self._triage = load_triage() if settings.llm.triage else None
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks = locks
 
     async def _read(self, doc_id: str) -> tuple[Subject | None, str]:
         async with self._pool.connect() as connection:
@@ -80,7 +83,7 @@ class Analyst:
         if earliest != doc_id:
             await self.analyse(earliest)
         # One at a time for a document: its own job, and the reprints that want its verdicts.
-        async with self._locks.setdefault(doc_id, asyncio.Lock()):
+        async with self._locks.only_one(doc_id):
             return await self._settle(subject, earliest, lineage, read)
 
     async def judge(self, subject: Subject) -> Judged:
@@ -129,7 +132,9 @@ class Analyst:
         return "triaged" if judged is read else "analysed"
 
     async def _ask(self, subject: Subject, lineage: Lineage, reason: str) -> Judged:
-        """The language model's analysis, with what it cost. Raises LLMAway, LLMRefused, InvalidAnswer."""
+        """The language model's analysis, with what it cost. Raises LLMAway, LLMRefused, InvalidAnswer, BudgetSpent."""
+        async with self._pool.connect() as connection:
+            await check_budget(connection, self._settings.llm.daily_tokens)
         companies = list(subject.companies.values())
         result = await analyze_document(
             self._client, subject.title, subject.text, companies, self._settings.llm, subject.segments
@@ -147,14 +152,16 @@ class Analyst:
 
 
 class _Retry(BaseRetryStrategy):
-    """A job that failed because a service is away is not to blame: it goes back for good. Others have their tries."""
+    """A job is not to blame when a service is away or another worker has its document: it goes back. Others have their tries."""
 
     def __init__(self, settings: Settings) -> None:
         self._others = retry(settings)
 
     def get_retry_decision(self, *, exception: BaseException, job: Any) -> RetryDecision | None:
-        if isinstance(exception, (LLMAway, OperationalError)):
+        if isinstance(exception, (LLMAway, OperationalError, HeldElsewhere)):
             return RetryDecision(retry_in={"seconds": 2})
+        if isinstance(exception, BudgetSpent):
+            return RetryDecision(retry_in={"seconds": until_tomorrow(datetime.now(UTC))})
         return self._others.get_retry_decision(exception=exception, job=job)
 
 
@@ -170,7 +177,7 @@ async def work(settings: Settings, *, follow: bool) -> dict[str, int]:
     """Work the queue; returns how many jobs ended in which outcome, and `failed`.
 
     Without `follow` it returns when no job is left. Raises LLMAway (the jobs stay in the queue; with `follow` it goes on
-    and tries again), LLMRefused, DatabaseAway, NotConfigured.
+    and tries again), BudgetSpent (likewise, until the next day), LLMRefused, DatabaseAway, NotConfigured.
     """
     outcomes: Counts[str] = Counts()
     gone: list[Exception] = []
@@ -180,7 +187,8 @@ async def work(settings: Settings, *, follow: bool) -> dict[str, int]:
         log.info("analysing", engine=served.engine, model=served.model, adapter=served.adapter)
         pool = async_engine(settings)
         stack.push_async_callback(pool.dispose)
-        analyst = Analyst(pool, client, settings)
+        locks = await stack.enter_async_context(DocumentLocks(pool))
+        analyst = Analyst(pool, client, locks, settings)
         app = job_app(settings)
         bar = stack.enter_context(progress())
         advance: Callable[[], None] = lambda: None  # noqa: E731
@@ -190,8 +198,8 @@ async def work(settings: Settings, *, follow: bool) -> dict[str, int]:
         async def analyse(doc_id: str, content_hash: str) -> None:
             try:
                 outcome = await analyst.analyse(doc_id, content_hash)
-            except (LLMAway, OperationalError) as error:
-                log.warning("a service is away", doc_id=doc_id, reason=str(error).splitlines()[0])
+            except (LLMAway, OperationalError, BudgetSpent) as error:
+                log.warning("a document has to wait", doc_id=doc_id, reason=str(error).splitlines()[0])
                 if running and not follow:
                     if not gone:  # a second cancellation would cut off the jobs that are ending
                         running.cancel()

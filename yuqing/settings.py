@@ -90,6 +90,11 @@ class LLMSettings(Section):
         0.8, ge=0, description="confidence from which triage's neutral is right in 90 % of INEWS's dev split"
     )
     triage_negative: float = Field(0.57, ge=0, description="the same for its negative; its positive never counts")
+    daily_tokens: int = Field(
+        0,
+        ge=0,
+        description="tokens of all analyses a UTC day, after which what triage cannot answer waits; 0: no limit",
+    )
     compile: bool = Field(False, description="let vLLM compile the model at its start; on 2 cores that takes minutes")
 
 

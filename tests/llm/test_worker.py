@@ -140,6 +140,33 @@ def test_killed_in_the_middle_and_run_again_it_ends_as_if_undisturbed(
     assert _rows(database, "SELECT count(*) FROM procrastinate_jobs") == [(0,)]
 
 
+def test_a_document_that_another_worker_has_is_waited_for(
+    database: Engine, environment: dict[str, str], llm_server: Server
+) -> None:
+    put_news(database, (WEATHER,))
+    holder = database.connect().execution_options(isolation_level="AUTOCOMMIT")
+    key = {"key": f"yuqing.analysis.{identity(WEATHER.name)}"}
+    assert holder.execute(text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))"), key).scalar_one()
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "yuqing", "analyze", "--json"],
+        env=dict(os.environ) | environment | llm_server.environment, stdout=subprocess.PIPE, text=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 300
+        while not _rows(database, "SELECT id FROM procrastinate_jobs WHERE attempts > 0"):
+            assert worker.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert _rows(database, "SELECT count(*) FROM verdicts") == [(0,)]
+        holder.invalidate()  # the other worker is killed
+        holder.close()
+        answer, _ = worker.communicate(timeout=300)
+    finally:
+        worker.kill()
+    assert json.loads(answer) == {"triaged": 1, "failed": 0}
+
+
 def test_without_the_server_there_is_one_clear_error_and_the_jobs_stay(
     database: Engine, environment: dict[str, str]
 ) -> None:
