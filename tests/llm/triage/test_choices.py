@@ -65,10 +65,13 @@ def test_the_ensemble_is_better_than_its_parts_where_their_errors_are_independen
     np.testing.assert_allclose(combined.sum(1), 1)
     right = [float((found.argmax(1) == truth).mean()) for found in (triage, llm, combined)]
     assert right[2] > max(right[:2])
-    ensemble.save(fitted, {"data": "made up"}, tmp_path)
-    assert ensemble.load(tmp_path)[0] == fitted
-    with pytest.raises(TriageError, match="fit-ensemble"):
-        ensemble.load(tmp_path / "nowhere")
+    parts = {"triage": "triage-v1-0", "adapter": "inews-v1"}
+    ensemble.save(fitted, parts, {"data": "made up"}, tmp_path)
+    assert ensemble.load(parts, tmp_path) == fitted
+    for other, folder in (({**parts, "adapter": "inews-v2"}, tmp_path), (parts, tmp_path / "nowhere")):
+        with pytest.raises(TriageError, match="fitted") as caught:
+            ensemble.load(other, folder)
+        assert "fit-ensemble" in caught.value.cure
 
 
 def test_answers_go_on_where_a_file_was_cut(tmp_path: Path) -> None:
