@@ -16,7 +16,7 @@ WHERE created_at >= date_trunc('day', now(), 'UTC')
 """
 # A verdict's row carries the tokens of its document's calls, which its companies share.
 _USAGE = """
-SELECT CAST(created_at AT TIME ZONE 'UTC' AS date) AS day, companies.name AS company, count(*) AS verdicts,
+SELECT CAST(verdicts.created_at AT TIME ZONE 'UTC' AS date) AS day, companies.name AS company, count(*) AS verdicts,
     count(*) FILTER (WHERE engine = :triage) AS by_triage, count(*) FILTER (WHERE inherited_from IS NOT NULL) AS inherited,
     round(sum((prompt_tokens + completion_tokens)::numeric / judged)) AS tokens
 FROM (SELECT verdicts.*, count(*) OVER (PARTITION BY doc_id) AS judged FROM verdicts) AS verdicts

@@ -53,12 +53,9 @@ def test_a_replay_tells_what_would_change_and_writes_only_when_told(
     inherited = {identity("again"): identity("weather"), identity("weather"): None}
     assert dict(_rows(database, "doc_id, inherited_from")) == inherited
 
-    (spent,) = json.loads(yuqing("llm", "usage", "--json", environment=environment).stdout)
-    assert (spent["company"], spent["verdicts"], spent["by_triage"], spent["inherited"]) == ("支付宝", 2, 0, 1)
-    assert spent["tokens"] > 100
-    poor = yuqing(*again, environment=environment | {"YUQING_LLM__DAILY_TOKENS": str(spent["tokens"])})
+    poor = yuqing(*again, environment=environment | {"YUQING_LLM__DAILY_TOKENS": "100"})
     assert poor.returncode == 2
-    assert f"the budget is {spent['tokens']}" in poor.stderr
+    assert "the budget is 100" in poor.stderr
 
     other_day = yuqing("analyze", "--replay", "2025-12-31", "--json", environment=environment)
     assert json.loads(other_day.stdout)["documents"] == 0
