@@ -2,24 +2,39 @@
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from gateway.queries.pipeline import pipeline_metrics
 from gateway.resources import Gateway, gateway_of
 from yuqing.database.session import away
 from yuqing.endpoints import llm_endpoint
 from yuqing.errors import YuqingError
 from yuqing.objects import ObjectStore
+from yuqing.telemetry import get_logger
 from yuqing.watchlist import KEY
 
 router = APIRouter(tags=["health"])
+log = get_logger("gateway")
+
+
+@dataclass(frozen=True, eq=False)  # a registry keeps collectors in a dictionary
+class _Ready(Collector):
+    """Metrics that were read already."""
+
+    found: list[Metric]
+
+    def collect(self) -> list[Metric]:
+        return self.found
 
 
 @router.get("/livez", operation_id="livez", summary="The process answers", response_class=PlainTextResponse)
@@ -82,6 +97,19 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/metrics", operation_id="metrics", summary="Prometheus metrics", response_class=PlainTextResponse)
-async def metrics() -> Response:
-    """Requests and their times by route."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+async def metrics(request: Request) -> Response:
+    """Requests and their times by route; queues, ledger and crawls, as far as the database answers."""
+    gateway = gateway_of(request)
+    pipeline = CollectorRegistry()
+    try:
+        async with (
+            asyncio.timeout(gateway.settings.gateway.dependency_timeout_s),
+            gateway.reading.connect() as connection,
+        ):
+            found = await pipeline_metrics(connection)
+        pipeline.register(_Ready(found))
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        log.warning(
+            "no metrics of the pipeline", reason=str(error).splitlines()[0] if str(error) else "no answer in time"
+        )
+    return Response(generate_latest() + generate_latest(pipeline), media_type=CONTENT_TYPE_LATEST)

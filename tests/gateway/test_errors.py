@@ -44,6 +44,25 @@ def test_bodies_have_a_limit(address: str, api: httpx.Client) -> None:
     )
 
 
+def test_metrics_tell_of_the_pipeline(api: httpx.Client, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO ledger VALUES ('cleaning', 'raw/a/1', 'failed', '{}', 'x', now(), now())"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO crawl_runs VALUES ('r1', 'chenbao', now(), now(), '{}'), ('r2', 'chenbao', now(), now(), '{}')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('analyze', 'analyze', 'todo')"
+        )
+    told = api.get("/metrics").text
+    assert 'yuqing_ledger_batches{stage="cleaning",state="failed"} 1.0' in told
+    assert 'yuqing_crawls_of_a_day{site="chenbao"} 2.0' in told
+    assert 'yuqing_jobs{queue="analyze",status="todo"} 1.0' in told
+    assert 'yuqing_oldest_job_seconds{queue="analyze"}' in told
+    assert "yuqing_gateway_requests_total" in told
+
+
 def test_openapi_names_every_operation_once(api: httpx.Client) -> None:
     document = api.get("/v1/openapi.json").json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]

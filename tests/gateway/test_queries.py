@@ -1,15 +1,20 @@
 """The number of statements does not grow with the number of rows."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, event
 
+from gateway.queries import families, trends
 from gateway.queries.companies import list_companies
 from gateway.queries.documents import list_documents
+from gateway.queries.pipeline import pipeline_metrics
 from gateway.queries.reading import read_document
 from gateway.queries.selection import DocumentFilter
 from gateway.queries.terms import parse_terms
+from gateway.queries.verdicts import VerdictFilter, list_verdicts
 from yuqing.database.session import async_engine
 from yuqing.settings import Settings
 
@@ -26,6 +31,8 @@ def test_statements_a_request(settings: Settings, database: Engine, press: dict[
         event.listen(pool.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
         numbers = {}
         async with pool.connect() as connection:
+            end = datetime.now(UTC)
+            month = DocumentFilter(since=end - timedelta(days=30), until=end)
             wanted = DocumentFilter(sentiment="negative", risk=1, terms=parse_terms("召回"), collapse=True)
             for name, query in {
                 "list": list_documents(connection, team, DocumentFilter(), limit=100),
@@ -33,6 +40,15 @@ def test_statements_a_request(settings: Settings, database: Engine, press: dict[
                 "companies": list_companies(connection, team),
                 "document": read_document(connection, team, press["recall"]),
                 "missing": read_document(connection, team, "0" * 32),
+                "collapsed": list_documents(connection, team, DocumentFilter(collapse=True), limit=100),
+                "verdicts": list_verdicts(connection, team, 1, VerdictFilter(), limit=100),
+                "volume": trends.series(connection, team, month, "day", ZoneInfo("UTC"), by="company"),
+                "voices": trends.share_of_voice(connection, team, month, {}),
+                "sources": trends.top_sources(connection, team, month, {}, by="site", limit=10),
+                "keywords": trends.top_keywords(connection, team, month, limit=10),
+                "families": families.top_families(connection, team, month, {"caijing": 2.0}, limit=10),
+                "spread": families.spread(connection, team, press["recall"], {}, limit=10),
+                "metrics": pipeline_metrics(connection),
             }.items():
                 statements.clear()
                 assert await query is not None or name == "missing"
@@ -40,4 +56,19 @@ def test_statements_a_request(settings: Settings, database: Engine, press: dict[
         await pool.dispose()
         return numbers
 
-    assert asyncio.run(count()) == {"list": 3, "filtered": 4, "companies": 1, "document": 6, "missing": 1}
+    assert asyncio.run(count()) == {
+        "list": 3,
+        "filtered": 4,
+        "companies": 1,
+        "document": 6,
+        "missing": 1,
+        "collapsed": 4,
+        "verdicts": 1,
+        "volume": 1,
+        "voices": 1,
+        "sources": 1,
+        "keywords": 1,
+        "families": 2,
+        "spread": 1,
+        "metrics": 4,
+    }

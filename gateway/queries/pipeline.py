@@ -1,0 +1,60 @@
+"""How the pipeline is doing, for /metrics: what cron jobs did cannot be asked of them when they are gone."""
+
+from collections.abc import Iterable
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_JOBS = text(
+    "SELECT queue_name, CAST(status AS text), count(*) FROM procrastinate_jobs "
+    "WHERE status IN ('todo', 'doing', 'failed') GROUP BY 1, 2 ORDER BY 1, 2"
+)
+# A job's age counts from its last event: deferred, or put back for another try.
+_WAITING = text(
+    "SELECT j.queue_name, EXTRACT(epoch FROM now() - min(e.at)) FROM procrastinate_jobs j "
+    "JOIN procrastinate_events e ON e.job_id = j.id WHERE j.status = 'todo' GROUP BY 1 ORDER BY 1"
+)
+_LEDGER = text(
+    "SELECT stage, state, count(*), EXTRACT(epoch FROM max(finished_at)) FROM ledger GROUP BY 1, 2 ORDER BY 1, 2"
+)
+_CRAWLS = text(
+    "SELECT site, EXTRACT(epoch FROM max(finished_at)), count(*) FILTER (WHERE finished_at > now() - interval '1 day') "
+    "FROM crawl_runs GROUP BY 1 ORDER BY 1"
+)
+
+
+def _gauge(name: str, meaning: str, labels: Iterable[str], samples: Iterable[tuple[list[str], float]]) -> Metric:
+    gauge = GaugeMetricFamily(name, meaning, labels=list(labels))
+    for values, number in samples:
+        gauge.add_metric(values, float(number))
+    return gauge
+
+
+async def pipeline_metrics(connection: AsyncConnection) -> list[Metric]:
+    """Queues, ledger and crawls as gauges; four statements."""
+    jobs = [([queue, status], number) for queue, status, number in await connection.execute(_JOBS)]
+    waiting = [([queue], seconds) for queue, seconds in await connection.execute(_WAITING)]
+    ledger = (await connection.execute(_LEDGER)).all()
+    crawls = (await connection.execute(_CRAWLS)).all()
+    batches = [([stage, state], number) for stage, state, number, _ in ledger]
+    settled = [([stage, state], time) for stage, state, _, time in ledger]
+    return [
+        _gauge("yuqing_jobs", "Jobs by queue and status", ("queue", "status"), jobs),
+        _gauge("yuqing_oldest_job_seconds", "Age of the job that has waited longest", ("queue",), waiting),
+        _gauge("yuqing_ledger_batches", "Batches that a stage has settled", ("stage", "state"), batches),
+        _gauge("yuqing_ledger_last_seconds", "When a stage last settled a batch (Unix)", ("stage", "state"), settled),
+        _gauge(
+            "yuqing_crawl_last_seconds",
+            "When a site's last crawl ended (Unix)",
+            ("site",),
+            [([s], t) for s, t, _ in crawls],
+        ),
+        _gauge(
+            "yuqing_crawls_of_a_day",
+            "A site's crawls of the last 24 hours",
+            ("site",),
+            [([s], n) for s, _, n in crawls],
+        ),
+    ]
