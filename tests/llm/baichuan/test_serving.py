@@ -56,7 +56,7 @@ def ask(url: str, path: str, body: dict[str, Any]) -> Any:
         f"{url}{path}", json=body, headers={"Authorization": f"Bearer {KEY}"}, timeout=120, trust_env=False
     )
     assert answer.status_code == 200, answer.text
-    return answer.json() if "json" in answer.headers["content-type"] else answer.text
+    return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
 
 
 def told(url: str, model: str, ids: list[int]) -> tuple[torch.Tensor, list[int]]:
@@ -106,7 +106,7 @@ def test_the_converted_model_and_an_adapter_are_served_at_run_time_and_merged(ch
     losses = []
     for _ in range(12):
         loss = model(torch.tensor([ids]), labels=torch.tensor([ids])).loss
-        losses.append(float(loss))
+        losses.append(loss.item())
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
