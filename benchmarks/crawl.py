@@ -5,9 +5,10 @@
 Prints one JSON line: {"pages", "rounds", "pages_per_cpu_s", "bare_scrapy_pages_per_cpu_s", "ratio_to_bare_scrapy", "ratios",
 "peak_mib", "mib_at_quarter", "mib_at_half", "mib_at_three_quarters", "mib_at_end", "growth_mib"}.
 The two take turns, R times, and each figure is the median of its rounds; the ratio is the median of the rounds' ratios, which
-`ratios` lists. Memory is that of the last round. CPU seconds are those (user and system) of the crawling process alone, less those of a crawl of no pages, so that neither
-start-up nor the web server counts. The crawler runs with everything on: robots.txt, seen URLs, header sets, limits, batches on
-a real S3. Bare Scrapy follows the same links with the same concurrency, reads each page's text and keeps nothing.
+`ratios` lists. Memory is that of the last round. CPU seconds are those (user and system) of the crawling process alone, less
+those of a crawl of no pages, so that neither start-up nor the web server counts. The crawler runs with everything on:
+robots.txt, seen URLs, header sets, limits, batches on a real S3. Bare Scrapy follows the same links with the same concurrency,
+reads each page's text and keeps nothing.
 
 Memory is the crawling process's resident set, sampled ten times a second; growth is that from a quarter of the run's time to
 its end. What may grow is what a run must remember of each address, some 200 bytes: that it was asked for and is settled (two

@@ -17,7 +17,7 @@ from yuqing import telemetry
 from yuqing.errors import YuqingError
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, get_settings
-from yuqing.site_files import load_sites
+from yuqing.site_files import load_sites, sort_site_files, together
 from yuqing.sites import Site
 
 if TYPE_CHECKING:
@@ -64,12 +64,15 @@ def crawl_command(
 ) -> None:
     """Bring new articles and recordings of the sites to S3; what is known is not fetched again.
 
-    Pages that fail are listed and tried again by the next crawl. With --all a site that cannot be crawled here, for want of
-    Chromium or of a variable that its file names, is left out. The exit status is 1 when a site was left out or nothing of it
-    could be read.
+    Pages that fail are listed and tried again by the next crawl. With --all a site that cannot be crawled here is left out: its
+    file is wrong, or Chromium or a variable that it names is missing. The exit status is 1 when a site was left out or
+    nothing of it could be read.
     """
     settings = get_settings()
-    sites = choose(names or [], every, known_sites(settings))
+    found, broken = sort_site_files(sites_folders(settings))
+    if broken and (not found if every else any(name not in found for name in names or [])):
+        raise together(broken.values())
+    sites = choose(names or [], every, {name: file.site for name, file in found.items()})
     telemetry.configure(settings.telemetry, stage="crawler")
     store = ObjectStore.from_settings(settings)
     from crawler.process import crawl  # Scrapy takes half a second to load
@@ -82,7 +85,8 @@ def crawl_command(
             pages, new = sum(report.pages for report in reports), sum(report.collected for report in reports)
             progress.update(task, description=f"crawling {len(sites)} sites: {new} new articles", completed=pages)
 
-        reports = crawl(sites, store, settings, max_pages=max_pages, watch=watch, leave_out=every)
+        unreadable = list(broken.items()) if every else []
+        reports = crawl(sites, store, settings, max_pages=max_pages, watch=watch, leave_out=every, broken=unreadable)
     if as_json:
         typer.echo(json.dumps(totals(reports), ensure_ascii=False))
     else:

@@ -50,6 +50,7 @@ def crawl(
     spider: type[Spider] = SiteSpider,
     arguments: Mapping[str, Any] | None = None,
     leave_out: bool = False,
+    broken: Sequence[LeftOut] = (),
 ) -> list[CrawlReport]:
     """Crawl the sites and return their reports; call it once a process and in its main thread.
 
@@ -57,13 +58,13 @@ def crawl(
     early with everything flushed; a second one at once. `spider` is made with `arguments`. Raises YuqingError before
     anything is fetched when S3 does not answer, and, unless such sites are to be left out, when a browser is missing that a
     site needs, or a variable that its file names; afterwards when S3 went away. A site of which S3 holds something damaged
-    is always left out. The report of a site that is left out says so.
+    is always left out. `broken` are sites that nobody could read. The report of a site that is left out says so.
     """
     fit, unfit = ready(sites, settings.crawler, leave_out=leave_out)
     remove_abandoned()
     store.ensure_bucket()
     names = _names(store) if any(site.search for site in fit) else []
-    return _Crawl(fit, unfit, store, settings, names, max_pages, watch, spider, arguments or {}).run()
+    return _Crawl(fit, [*broken, *unfit], store, settings, names, max_pages, watch, spider, arguments or {}).run()
 
 
 def _names(store: ObjectStore) -> list[str]:
@@ -132,8 +133,8 @@ class _Crawl:
         watcher = loop.create_task(self._watch())
         gate = asyncio.Semaphore(self.options.concurrent_sites)
         try:
-            for site, reason in self.left_out:
-                await self._leave_out(CrawlReport(run_id=new_ulid(), site=site.name, started=now()), reason, "left_out")
+            for name, reason in self.left_out:
+                await self._leave_out(CrawlReport(run_id=new_ulid(), site=name, started=now()), reason, "left_out")
             await asyncio.gather(*(self._one(gate, site) for site in self.sites))
         finally:
             watcher.cancel()

@@ -10,7 +10,7 @@ from yuqing.errors import YuqingError
 from yuqing.settings import CrawlerSettings
 from yuqing.sites import Site
 
-LeftOut = tuple[Site, YuqingError]
+LeftOut = tuple[str, YuqingError]  # a site's name, and why it cannot be crawled
 
 
 def ready(sites: Sequence[Site], options: CrawlerSettings, *, leave_out: bool) -> tuple[list[Site], list[LeftOut]]:
@@ -28,7 +28,7 @@ def ready(sites: Sequence[Site], options: CrawlerSettings, *, leave_out: bool) -
         except YuqingError as problem:
             if not leave_out:
                 raise
-            unfit.append((site, problem))
+            unfit.append((site.name, problem))
         else:
             fit.append(filled)
     return fit, unfit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -44,11 +44,23 @@ def read_site_files(folders: Iterable[Path]) -> dict[str, SiteFile]:
     Raises SiteError for folders that do not exist, files that break the schema and files of one name: one error that
     has the complaints of all files, each with its cure.
     """
+    files, broken = sort_site_files(folders)
+    if broken:
+        raise together(broken.values())
+    return files
+
+
+def sort_site_files(folders: Iterable[Path]) -> tuple[dict[str, SiteFile], dict[str, SiteError]]:
+    """Every *.yaml of the folders: ({name: SiteFile}, {the file's name without its ending: what is wrong with it}).
+
+    Raises SiteError for folders that do not exist and for two files of one name, of which nobody knows which one counts.
+    """
     files: dict[str, SiteFile] = {}
-    problems: list[SiteError] = []
+    broken: dict[str, SiteError] = {}
+    unusable: list[SiteError] = []
     for folder in folders:
         if not folder.is_dir():
-            problems.append(
+            unusable.append(
                 SiteError(
                     f"the sites folder {folder} does not exist", cure="correct crawler.sites_folders in the settings"
                 )
@@ -58,10 +70,10 @@ def read_site_files(folders: Iterable[Path]) -> dict[str, SiteFile]:
             try:
                 site = load_site(path)
             except SiteError as problem:
-                problems.append(problem)
+                broken[path.stem] = together([broken[path.stem], problem]) if path.stem in broken else problem
                 continue
             if site.name in files:
-                problems.append(
+                unusable.append(
                     SiteError(
                         f"{path}: the site {site.name!r} is already defined in {files[site.name].path}",
                         cure="give one of the two another name, or remove it",
@@ -69,14 +81,19 @@ def read_site_files(folders: Iterable[Path]) -> dict[str, SiteFile]:
                 )
             else:
                 files[site.name] = SiteFile(site, path)
+    if unusable:
+        raise together([*unusable, *broken.values()])
+    return dict(sorted(files.items())), broken
+
+
+def together(problems: Collection[SiteError]) -> SiteError:
+    """One error that has the complaints of all."""
     if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise SiteError(
-            f"{len(problems)} site files cannot be used\n" + "\n".join(str(problem) for problem in problems),
-            cure="docs/crawler.md explains every field, with a full example",
-        )
-    return dict(sorted(files.items()))
+        return next(iter(problems))
+    return SiteError(
+        f"{len(problems)} site files cannot be used\n" + "\n".join(str(problem) for problem in problems),
+        cure="docs/crawler.md explains every field, with a full example",
+    )
 
 
 def load_site(path: Path) -> Site:

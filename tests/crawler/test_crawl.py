@@ -511,9 +511,21 @@ def test_s3_going_away_ends_the_crawl_and_loses_nothing(crawl: Crawl, web: WebSe
 
 
 def test_unknown_sites_and_broken_files(crawl: Crawl, web: WebServer) -> None:
+    web.answers["/"] = Answer("<p>nothing new</p>")
     crawl.define(web.site())
     assert "there is no site 'nowhere'" in crawl.run("nowhere", status=2)["stderr"]
     (crawl.sites / "broken.yaml").write_text("name: broken\n", encoding="utf-8")
-    message = crawl.run("local", status=2)["stderr"]
-    assert "broken.yaml, line 1" in message
+    assert "broken.yaml, line 1" in crawl.run("broken", status=2)["stderr"]
     assert not web.asked
+    process = crawl.start("--all")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    broken, local = sorted(json.loads(output)["sites"], key=lambda report: report["site"])
+    assert (broken["reason"], local["reason"]) == ("left_out", "finished")
+    assert "broken.yaml, line 1" in broken["flags"][0]["message"]
+    assert crawl.run("local")["flags"] == []  # a site that was named does not stop for another's file
+    (crawl.sites / "local.yaml").unlink()
+    process = crawl.start("--all")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "broken.yaml, line 1" in errors
