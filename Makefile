@@ -41,8 +41,9 @@ bench: setup ## every benchmark, one JSON line each (starts the services unless 
 	for file in benchmarks/*.py; do .venv/bin/python $$file || failed=yes; done; \
 	if [ -n "$$ours" ]; then $(YUQING) down >&2; fi; test -z "$$failed"
 
-bench-long: setup ## the cleaning of 100,000 documents beside that of 10,000: growth and memory, about half an hour
+bench-long: setup ## the cleaning of 100,000 documents beside that of 10,000 (half an hour), the gateway over a million (hours)
 	@.venv/bin/python benchmarks/clean.py --documents 100000
+	@.venv/bin/python benchmarks/gateway.py --documents 1000000
 
 clean: ## remove the embedded services' data and all caches in this folder (asks services to stop first)
 	@test ! -x $(YUQING) || $(YUQING) down
