@@ -53,6 +53,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             with suppress(asyncio.CancelledError, psycopg.Error):
                 await task
         await gateway.database.dispose()
+        await gateway.reading.dispose()
 
 
 async def _redirect(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.media_weights import media_weights
-from yuqing.database.session import async_engine
+from yuqing.database.session import async_engine, reading_engine
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, SettingsError
 
@@ -30,8 +30,8 @@ class Gateway:
 
     @cached_property
     def reading(self) -> AsyncEngine:
-        """The same pool for single statements that only read: without BEGIN and ROLLBACK around them."""
-        return self.database.execution_options(isolation_level="AUTOCOMMIT")
+        """A pool for statements that each stand alone: without a transaction around them."""
+        return reading_engine(self.settings)
 
     @cached_property
     def streams(self) -> asyncio.Semaphore:

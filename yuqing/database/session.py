@@ -40,6 +40,16 @@ def async_engine(settings: Settings) -> AsyncEngine:
     return create_async_engine(sqlalchemy_url(database_url(settings)), **_options(settings))
 
 
+def reading_engine(settings: Settings) -> AsyncEngine:
+    """A pool for single statements: none begins a transaction, and none asks first whether its connection still lives.
+
+    That is half of the way to the database and back for a short query. After a restart of the database one statement fails
+    as a disconnection; then the pool opens new connections by itself. Raises NotConfigured.
+    """
+    options = _options(settings) | {"pool_pre_ping": False, "pool_reset_on_return": None}
+    return create_async_engine(sqlalchemy_url(database_url(settings)), isolation_level="AUTOCOMMIT", **options)
+
+
 def away(error: Exception) -> DatabaseAway:
     """The error to show for a refused connection; it names host and reason, never the password."""
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
