@@ -14,31 +14,41 @@ from yuqing.settings import CleaningSettings
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('yuqing.cleaning.reprints'))"
 
-# Who shares a band with whom, the earlier one first and not longer before than the window. Of a crowded band only the earliest
-# `cap` of each stretch of a window's length are candidates for others: later stretches are not crowded out by the first.
+# Who shares a band with whom, in steps whose results are counted before the next is planned: of a query in one piece the planner
+# expects a handful of rows where there are hundreds of thousands, and joins them in nested loops that take minutes.
+#
 # Each band is asked for once, together with the other new ones of its document: the index's cost is that of the bands in a
 # look-up times the rows found, so that one look-up for all of them would grow with the square of the documents.
-_RELATED = """
-WITH keys AS (
-    SELECT band, min(doc_id) AS asker FROM signatures CROSS JOIN LATERAL unnest(bands) AS own (band)
-    WHERE doc_id = ANY(:documents) GROUP BY band
-),
-asked AS (SELECT array_agg(band) AS bands FROM keys GROUP BY asker),
-met AS MATERIALIZED (SELECT DISTINCT doc_id FROM asked JOIN signatures ON signatures.bands && asked.bands),
-members AS (
+_BANDS = """
+CREATE TEMP TABLE asked_bands ON COMMIT DROP AS
+SELECT band, min(doc_id) AS asker FROM signatures CROSS JOIN LATERAL unnest(bands) AS own (band)
+WHERE doc_id = ANY(:documents) GROUP BY band
+"""
+_MET = """
+CREATE TEMP TABLE met_documents ON COMMIT DROP AS
+WITH asked AS (SELECT array_agg(band) AS bands FROM asked_bands GROUP BY asker)
+SELECT DISTINCT doc_id FROM asked JOIN signatures ON signatures.bands && asked.bands
+"""
+# `place` counts within each stretch of a window's length, so that later stretches are not crowded out by the first.
+_SHARED = """
+CREATE TEMP TABLE shared_bands ON COMMIT DROP AS
+WITH members AS (
     SELECT doc_id, first_seen, band, count(*) OVER (PARTITION BY band) AS crowd, row_number() OVER (
         PARTITION BY band, floor(extract(epoch FROM first_seen) / (86400 * :days)) ORDER BY first_seen, doc_id
     ) AS place
-    FROM met JOIN signatures USING (doc_id) CROSS JOIN LATERAL unnest(bands) AS own (band) JOIN keys USING (band)
-),
-shared AS MATERIALIZED (
-    SELECT doc_id, first_seen, band, place, doc_id = ANY(:documents) AS is_fresh FROM members WHERE crowd > 1
+    FROM met_documents JOIN signatures USING (doc_id) CROSS JOIN LATERAL unnest(bands) AS own (band)
+    JOIN asked_bands USING (band)
 )
+SELECT doc_id, first_seen, band, place, doc_id = ANY(:documents) AS is_fresh FROM members WHERE crowd > 1
+"""
+# The earlier one first, and not longer before than the window. Of a crowded band only the earliest `cap` are candidates.
+_RELATED = """
 SELECT DISTINCT earlier.doc_id AS earlier_id, later.doc_id AS later_id
-FROM shared earlier JOIN shared later USING (band)
+FROM shared_bands earlier JOIN shared_bands later USING (band)
 WHERE (earlier.first_seen, earlier.doc_id) < (later.first_seen, later.doc_id) AND earlier.place <= :cap
     AND later.first_seen - earlier.first_seen <= make_interval(days => :days) AND (earlier.is_fresh OR later.is_fresh)
 """
+_STEPS = {"asked_bands": _BANDS, "met_documents": _MET, "shared_bands": _SHARED}
 
 # Down from the documents whose place changed: their whole trees get the new root's name.
 _REGROUPED = """
@@ -157,7 +167,11 @@ def _related(
         "cap": settings.duplicate_candidates,
         "days": settings.duplicate_window_days,
     }
+    for table, statement in _STEPS.items():
+        connection.execute(text(statement), parameters)
+        connection.execute(text(f"ANALYZE {table}"))
     pairs = list(connection.execute(text(_RELATED), parameters))
+    connection.execute(text(f"DROP TABLE {', '.join(_STEPS)}"))
     places = _places(connection, fresh.union(*({row.earlier_id, row.later_id} for row in pairs)))
     candidates: dict[str, list[Known]] = {key: [] for key in sorted(fresh)}
     for row in pairs:
