@@ -1,5 +1,8 @@
 """`coverage` always equals what it is made from, whoever changed what."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import Connection, Engine, text
 
@@ -64,3 +67,50 @@ def test_every_change_reaches_coverage(press: dict[str, str], database: Engine) 
             after = connection.execute(text(_COVERAGE + " ORDER BY 1, 2")).all()
             assert after != before, change
             before = after
+
+
+_CORRECT = text(
+    """INSERT INTO corrections (team_id, doc_id, company_id, content_hash, version, sentiment, risk_level, risk_types,
+        evidence, replaced, reason, author)
+    SELECT 1, doc_id, company_id, content_hash, 1, 'neutral', 3, '{}', '[]', '{}', 'x', 'y' FROM verdicts
+    WHERE doc_id = :doc_id AND company_id = :company_id"""
+)
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+def test_corrections_of_one_document_at_the_same_time(press: dict[str, str], database: Engine) -> None:
+    with database.begin() as connection:
+        doc_id, first, second = connection.execute(
+            text(
+                "SELECT doc_id, min(company_id), max(company_id) FROM mentions GROUP BY doc_id HAVING count(*) > 1 LIMIT 1"
+            )
+        ).one()
+        connection.execute(
+            text(
+                """INSERT INTO verdicts SELECT row.* FROM (SELECT * FROM verdicts LIMIT 1) v,
+                    unnest(ARRAY[:first, :second]) company,
+                    jsonb_populate_record(CAST(NULL AS verdicts), to_jsonb(v) || jsonb_build_object(
+                        'doc_id', CAST(:doc_id AS text), 'company_id', company)) row
+                ON CONFLICT DO NOTHING"""
+            ),
+            {"doc_id": doc_id, "first": first, "second": second},
+        )
+        assert differences(connection) == []
+
+    def correct_the_second() -> None:
+        with database.begin() as other:
+            other.execute(_CORRECT, {"doc_id": doc_id, "company_id": second})
+
+    with ThreadPoolExecutor(1) as pool, database.connect() as watching:
+        with database.begin() as connection:
+            connection.execute(_CORRECT, {"doc_id": doc_id, "company_id": first})
+            done = pool.submit(correct_the_second)
+            while not watching.exec_driver_sql(_WAITING).scalar_one():
+                assert not done.done(), "the second did not wait for the first"
+                watching.rollback()
+                time.sleep(0.02)
+        done.result(60)
+    with database.connect() as connection:
+        assert differences(connection) == []
+        corrected = "SELECT count(*) FROM coverage WHERE doc_id = :doc_id AND corrected"
+        assert connection.execute(text(corrected), {"doc_id": doc_id}).scalar_one() == 2
