@@ -1,6 +1,7 @@
 """`Idempotency-Key` on POST: whoever sends a request again, not knowing whether it arrived, gets the first answer.
 
-Kept for a day by key and name. Answers that report an error are not kept: the request may be tried again.
+Kept for a day by key and name. Answers that report an error are not kept: the request may be tried again. Of those marked
+`Cache-Control: no-store` (a new API key, an analysis that is not stored) only that they were given is kept.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ KEPT = timedelta(days=1)
 GIVEN_UP = timedelta(minutes=5)
 _NAME = re.compile(r"[\x21-\x7e]{1,200}")
 _REPEATED = ("content-type", "location", "etag", "cache-control")
+NO_STORE = "no-store"
 
 
 class IdempotentRoute(APIRoute):
@@ -63,14 +65,15 @@ async def _once(request: Request, name: str, handle: Callable[[Request], Corouti
                 await connection.execute(delete(IdempotentRequest).where(of_request))
     if answered:
         headers = {header: response.headers[header] for header in _REPEATED if header in response.headers}
-        kept = {"status": response.status_code, "headers": headers, "body": bytes(response.body)}
+        body_kept = None if headers.get("cache-control") == NO_STORE else bytes(response.body)
+        kept = {"status": response.status_code, "headers": headers, "body": body_kept}
         async with gateway.database.begin() as connection:
             await connection.execute(update(IdempotentRequest).where(of_request).values(kept))
     return response
 
 
 async def _begin(gateway: Gateway, key_id: int, name: str, fingerprint: str) -> Response | None:
-    """None: the request is ours to do. The earlier answer; Problem 409 while it is under way, 422 for another body."""
+    """None: it is ours to do. The earlier answer; Problem 409: under way, or its answer is not kept; 422: another body."""
     row = IdempotentRequest
     stale = or_(row.created_at < func.now() - KEPT, and_(row.status.is_(None), row.created_at < func.now() - GIVEN_UP))
     async with gateway.database.begin() as connection:
@@ -89,5 +92,14 @@ async def _begin(gateway: Gateway, key_id: int, name: str, fingerprint: str) -> 
             "the same request is under way",
             "ask again in a moment",
             headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
+    if kept.body is None:
+        made = kept.headers.get("location")
+        raise Problem(
+            409,
+            "answer-not-kept",
+            "the request was done; its answer is given once and not kept" + (f", it made {made}" if made else ""),
+            (f"if the answer is lost, revoke {made} and" if made else "to do it once more,") + f" take a new {HEADER}",
+            headers={"Location": made} if made else {},
         )
     return Response(kept.body, status_code=kept.status, headers={**kept.headers, "Idempotent-Replayed": "true"})

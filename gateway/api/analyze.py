@@ -3,13 +3,13 @@
 import asyncio
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.api.answers import PROBLEMS
 from gateway.api.companies import Name
 from gateway.auth import Caller, key_with
-from gateway.idempotency import IdempotentRoute
+from gateway.idempotency import NO_STORE, IdempotentRoute
 from gateway.problems import RETRY_AFTER_S, Problem
 from gateway.resources import gateway_of
 from yuqing.contracts import Evidence, Lineage, Sentiment
@@ -75,7 +75,7 @@ def _away(message: str, cure: str) -> Problem:
 
 @router.post("/analyze", operation_id="analyze_text", summary="Analyse a text now")
 async def analyze(
-    request: Request, new: NewText, _caller: Annotated[Caller, Depends(key_with("analyst"))]
+    request: Request, response: Response, new: NewText, _caller: Annotated[Caller, Depends(key_with("analyst"))]
 ) -> TextAnalysis:
     """One call to the language model; 503 when it is away."""
     from llm.analysis.analyze import analyze_now
@@ -94,6 +94,7 @@ async def analyze(
         raise
     except YuqingError as error:
         raise _away(error.message, error.cure) from None
+    response.headers["Cache-Control"] = NO_STORE
     verdicts: tuple[Any, ...] = result.companies
     return TextAnalysis(
         sentiment=result.sentiment,

@@ -1,5 +1,6 @@
 """/v1/companies: the watchlist."""
 
+import unicodedata
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
@@ -45,6 +46,8 @@ def _name(value: str) -> str:
 
 
 def _query(value: str) -> str:
+    if any(unicodedata.category(character) == "Cc" and character not in "\t\r\n" for character in value):
+        raise ValueError("holds control characters")
     try:
         parse(value)
     except QueryError as problem:

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.api.answers import PROBLEMS
 from gateway.auth import SHOWN_CHARACTERS, Caller, Scope, digest, key_with, new_key
 from gateway.filters import Limit, Since, Until, moment
-from gateway.idempotency import IdempotentRoute
-from gateway.problems import not_found
+from gateway.idempotency import NO_STORE, IdempotentRoute
+from gateway.problems import Problem, not_found
 from gateway.queries import audit, keys
 from gateway.queries.keys import ListedKey, NewKey
 from gateway.resources import gateway_of
@@ -81,15 +82,16 @@ async def listed(
         return list(await keys.list_keys(connection, caller.team_id, prefix=prefix))
 
 
-async def _make(request: Request, caller: Caller, wanted: NewKey, key: str, replaces: int | None) -> MadeKey:
-    async with gateway_of(request).database.begin() as connection:
-        key_id = await keys.insert_key(connection, caller.team_id, wanted)
-        action = "key.create" if replaces is None else "key.rotate"
-        detail: dict[str, object] = {"name": wanted.name, "prefix": wanted.prefix, "scope": wanted.scope}
-        if replaces is not None:
-            detail["replaces"] = replaces
-        await audit.note(connection, caller.team_id, caller.actor, action, f"key:{key_id}", detail)
-        made = (await keys.list_keys(connection, caller.team_id, key_id=key_id))[0]
+async def _make(
+    connection: AsyncConnection, caller: Caller, wanted: NewKey, key: str, *, replaces: int | None = None
+) -> MadeKey:
+    key_id = await keys.insert_key(connection, caller.team_id, wanted)
+    action = "key.create" if replaces is None else "key.rotate"
+    detail: dict[str, object] = {"name": wanted.name, "prefix": wanted.prefix, "scope": wanted.scope}
+    if replaces is not None:
+        detail["replaces"] = replaces
+    await audit.note(connection, caller.team_id, caller.actor, action, f"key:{key_id}", detail)
+    made = (await keys.list_keys(connection, caller.team_id, key_id=key_id))[0]
     return MadeKey(**asdict(made), key=key)
 
 
@@ -99,9 +101,10 @@ async def create(request: Request, response: Response, wanted: KeyToMake, caller
     key = new_key()
     expires = now() + timedelta(days=wanted.days) if wanted.days else None
     new = NewKey(wanted.name, key[:SHOWN_CHARACTERS], digest(key), wanted.scope, expires, wanted.requests_per_minute)
-    made = await _make(request, caller, new, key, None)
+    async with gateway_of(request).database.begin() as connection:
+        made = await _make(connection, caller, new, key)
     response.headers["Location"] = f"/v1/keys/{made.id}"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers["Cache-Control"] = NO_STORE
     return made
 
 
@@ -119,18 +122,22 @@ async def one(request: Request, key_id: KeyPath, caller: Admin) -> ListedKey:
     "/keys/{key_id}/rotation", status_code=201, operation_id="rotate_key", summary="Replace a key by a new one"
 )
 async def rotate(request: Request, response: Response, key_id: KeyPath, rotation: Rotation, caller: Admin) -> MadeKey:
-    """Same name, scope, limit and length of life; 404 when the old one is not valid any more."""
+    """Same name, scope, limit and length of life. 404 when the old one is not valid any more, 409 when it was replaced."""
     async with gateway_of(request).database.begin() as connection:
         found = await keys.list_keys(connection, caller.team_id, key_id=key_id)
         grace = timedelta(hours=rotation.hours) if rotation.hours else None
         if not found or not await keys.end_key(connection, caller.team_id, key_id, after=grace):
             raise not_found(f"a valid key {key_id}")
-    old, key = found[0], new_key()
-    expires = now() + (old.expires_at - old.created_at) if old.expires_at else None
-    new = NewKey(old.name, key[:SHOWN_CHARACTERS], digest(key), old.scope, expires, old.requests_per_minute)
-    made = await _make(request, caller, new, key, old.id)
+        # Asked while the row is locked. What is left of the old key's life is no length of life for another key.
+        if (successor := await keys.successor_of(connection, caller.team_id, key_id)) is not None:
+            cure = f"rotate key {successor}, or make a new one"
+            raise Problem(409, "key-rotated", f"key {key_id} was replaced by key {successor} already", cure)
+        old, key = found[0], new_key()
+        expires = now() + (old.expires_at - old.created_at) if old.expires_at else None
+        new = NewKey(old.name, key[:SHOWN_CHARACTERS], digest(key), old.scope, expires, old.requests_per_minute)
+        made = await _make(connection, caller, new, key, replaces=old.id)
     response.headers["Location"] = f"/v1/keys/{made.id}"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers["Cache-Control"] = NO_STORE
     return made
 
 
@@ -150,7 +157,9 @@ async def revoke(request: Request, key_id: KeyPath, caller: Admin) -> None:
 async def log(
     request: Request,
     caller: Admin,
-    action: Annotated[str | None, Query(max_length=40, description="as `key.create`")] = None,
+    action: Annotated[
+        str | None, Query(max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$", description="as `key.create`")
+    ] = None,
     since: Since = None,
     until: Until = None,
     before: Annotated[int | None, Query(ge=1, le=2**62, description="next_before of the page before")] = None,

@@ -149,6 +149,17 @@ async def end_key(connection: AsyncConnection, team_id: int, key_id: int, *, aft
     return bool((await connection.execute(ended)).rowcount)
 
 
+async def successor_of(connection: AsyncConnection, team_id: int, key_id: int) -> int | None:
+    """The id of the key that replaced this one, from the audit log; None when it was not rotated."""
+    replaced = select(AuditEntry.subject).where(
+        AuditEntry.team_id == team_id,
+        AuditEntry.action == "key.rotate",
+        AuditEntry.detail["replaces"].as_integer() == key_id,
+    )
+    subject = (await connection.execute(replaced.limit(1))).scalar()
+    return int(subject.removeprefix("key:")) if subject else None
+
+
 def store_key(connection: Connection, team: str, key: NewKey) -> int:
     """Add a key, and its team when that does not exist; returns the key's id. Written to the audit log."""
     connection.execute(upsert(Team).values(name=team).on_conflict_do_nothing(index_elements=["name"]))

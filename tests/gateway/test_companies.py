@@ -153,6 +153,7 @@ BAD = [
     ({"name": "公司", "aliases": ["别名"] * 51}, "aliases"),
     ({"name": "苹果", "exclude_words": ["香蕉树"]}, "body"),
     ({"name": "苹果", "exclude_words": ["苹果"]}, "body"),
+    ({"name": "公司", "query": "公司\u0000"}, "query"),
     ({"name": "公司", "team_id": 2}, "team_id"),
     ({"name": "公司", "query": "公司 AND (手机"}, "query"),
     ({"name": "公司", "query": ""}, "query"),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -130,6 +130,10 @@ def test_keys_are_made_listed_rotated_and_revoked(admin: httpx.Client, key: str)
     second = admin.post(f"/v1/keys/{first['id']}/rotation", json={"hours": 1}).json()
     assert (second["name"], second["scope"]) == ("日报", "viewer")
     assert status(admin, first["key"]) == status(admin, second["key"]) == 200
+    is_problem(admin.post(f"/v1/keys/{first['id']}/rotation", json={}), 409, "key-rotated")
+    assert datetime.fromisoformat(second["expires_at"]) - datetime.fromisoformat(second["created_at"]) > timedelta(
+        days=29
+    )
     third = admin.post(f"/v1/keys/{second['id']}/rotation", json={"hours": 0}).json()
     assert (status(admin, second["key"]), status(admin, third["key"])) == (401, 200)
     is_problem(admin.post(f"/v1/keys/{second['id']}/rotation", json={}), 404, "not-found")
@@ -160,6 +164,7 @@ def test_the_audit_log_in_pages(admin: httpx.Client) -> None:
     assert seen == sorted(set(seen), reverse=True)
     assert set(seen) >= {item["id"] for item in everything["items"]}
     assert admin.get("/v1/audit-log", params={"until": "2000-01-01"}).json()["items"] == []
+    is_problem(admin.get("/v1/audit-log", params={"action": "key\x00"}), 422, "validation")
 
 
 def test_limits_hold_over_several_gateways(admin: httpx.Client, database: Engine) -> None:
@@ -215,6 +220,16 @@ def test_a_repeated_request_gets_the_first_answer(admin: httpx.Client, database:
                 lambda _: admin.post("/v1/keys", json={"name": "一次"}, headers={"Idempotency-Key": "k"}), range(6)
             )
         )
-    assert {answer.status_code for answer in made} <= {201, 409}
-    assert len({answer.json()["key"] for answer in made if answer.status_code == 201}) == 1
+    assert sorted(answer.status_code for answer in made) == [201] + [409] * 5
     assert len([item for item in admin.get("/v1/keys").json() if item["name"] == "一次"]) == 1
+    # The new key is nowhere but in the first answer.
+    (first,) = (answer for answer in made if answer.status_code == 201)
+    again = admin.post("/v1/keys", json={"name": "一次"}, headers={"Idempotency-Key": "k"})
+    is_problem(again, 409, "answer-not-kept")
+    assert again.headers["location"] == first.headers["location"]
+    rotation = f"{first.headers['location']}/rotation"
+    assert admin.post(rotation, json={}, headers={"Idempotency-Key": "r"}).status_code == 201
+    is_problem(admin.post(rotation, json={}, headers={"Idempotency-Key": "r"}), 409, "answer-not-kept")
+    with database.connect() as connection:
+        kept = connection.execute(text("SELECT body FROM idempotent_requests WHERE name IN ('k', 'r')")).scalars().all()
+    assert kept == [None, None]
