@@ -85,7 +85,7 @@ def watch(command: list[str]) -> tuple[float, int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=1)
     parser.add_argument(
         "--folder", type=Path, help="where there is room for the checkpoint twice; default: the system's"
     )

@@ -2,7 +2,7 @@
 
     python benchmarks/gateway.py [--documents N] [--folder F] [--seconds S]
 
-With --folder the database is kept there and used again. Documents are generated (benchmarks/gateway_press.py), 3,000 a day back
+With --folder the database is kept there and used again. Documents are generated (material/gateway_press.py), 3,000 a day back
 from now, with 200 companies and three mentions each; so more documents are a longer past. Prints one JSON line:
 
     list_p50_ms, list_p95_ms      lists at 4 clients: plain, by company, sentiment, risk, site, collapsed, second pages
@@ -38,7 +38,7 @@ import httpx  # noqa: E402
 import psycopg  # noqa: E402
 from sqlalchemy import event  # noqa: E402
 
-from benchmarks.gateway_press import COMPANIES, SITES, Press, load  # noqa: E402
+from benchmarks.material.gateway_press import COMPANIES, SITES, Press, load  # noqa: E402
 from gateway.auth import SHOWN_CHARACTERS, digest, new_key  # noqa: E402
 from gateway.queries.documents import list_documents  # noqa: E402
 from gateway.queries.keys import NewKey, store_key  # noqa: E402
@@ -232,7 +232,7 @@ def measure(settings: Settings, documents: int, key: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--documents", type=int, default=12_000)
     parser.add_argument("--folder", type=Path, help="keep the database here, and use it again")
     parser.add_argument("--load-only", action="store_true", help="fill the folder's database and end")
     parser.add_argument("--serve-bare", type=int, help=argparse.SUPPRESS)
