@@ -1,6 +1,7 @@
 """A long recording's finished windows, kept on S3 until the whole is done, so that no worker listens to them twice."""
 
 import gzip
+import zlib
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,9 +66,13 @@ class StoredChunks:
 
     def find(self, start_s: float) -> Chunk | None:
         """See Chunks. Raises ObjectStoreAway."""
+        key = self._key(start_s)
         try:
-            return _CHUNK.validate_json(gzip.decompress(self.store.get(self._key(start_s))))
+            return _CHUNK.validate_json(gzip.decompress(self.store.get(key)))
         except ObjectMissing:
+            return None
+        except (ValueError, OSError, EOFError, zlib.error):  # damaged: the window is listened to again
+            self.store.delete(key)
             return None
 
     def keep(self, chunk: Chunk) -> None:
@@ -76,6 +81,6 @@ class StoredChunks:
         self.store.put(self._key(chunk.start_s), data, content_type="application/gzip", only_if_absent=True)
 
     def remove(self) -> None:
-        """Forget them all: the transcript is written down, or never will be. Raises ObjectStoreAway."""
-        for item in list(self.store.list(self._folder)):
+        """Forget the recording's, with other options too: it is written down, or never will be. Raises ObjectStoreAway."""
+        for item in list(self.store.list(f"{PREFIX}{self.media_sha256}/")):
             self.store.delete(item.key)

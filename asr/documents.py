@@ -104,14 +104,20 @@ def add_transcript(connection: Connection, transcript: Transcript, raw_key: str)
 
 
 def _masked(transcript: Transcript) -> Transcript:
-    """The transcript with personal data hidden; a mask is as long as what it hides."""
-
+    """The transcript with personal data hidden; a segment that has some goes without its words."""
     changes = {
         "text": mask(transcript.text).text,
-        "segments": tuple(item.model_copy(update={"text": mask(item.text).text}) for item in transcript.segments),
+        "segments": tuple(map(_masked_segment, transcript.segments)),
         "removed": tuple(item.model_copy(update={"text": mask(item.text).text}) for item in transcript.removed),
     }
     return transcript.model_copy(update=changes)
+
+
+def _masked_segment(segment: Segment) -> Segment:
+    heard = "".join(word.text for word in segment.words)
+    text = mask(segment.text).text
+    words = segment.words if text == segment.text and mask(heard).text == heard else ()
+    return segment.model_copy(update={"text": text, "words": words})
 
 
 def batch_key(page: Page, transcript: Transcript) -> str:

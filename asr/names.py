@@ -7,12 +7,13 @@ by their Pinyin without tones. What the model was sure of, and what is a watched
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from pypinyin import Style, pinyin
 from pypinyin.contrib.tone_convert import to_finals, to_initials
 
 from yuqing.contracts import Segment, Word
+from yuqing.text.normalise import to_simplified
 
 # Pairs that speakers and microphones mix up, by how far apart they count. The first are merged in many regions' Mandarin,
 # the second differ in one feature (aspiration, nasal ending).
@@ -88,7 +89,7 @@ def _part_distance(one: str, other: str, pairs: dict[float, tuple[str, ...]]) ->
     return 1.0
 
 
-@cache
+@lru_cache(maxsize=2**17)
 def distance(one: str, other: str) -> float:
     """How unlike two characters sound, tones aside: 0 (the same) to 1; of several readings the nearest."""
     if one == other:
@@ -111,7 +112,7 @@ class Names:
     """A watchlist's names of two ideographs or more, ready to be listened for."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(dict.fromkeys(name for name in names if len(name) > 1))
+        self.names = tuple(dict.fromkeys(to_simplified(name) for name in names if len(name) > 1))
         self._by_sound: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
         for name in self.names:
             if all(map(_is_ideograph, name)):
@@ -123,7 +124,8 @@ class Names:
         """A transcript's segments with names in place of what sounds like them; their words stay as they were heard.
 
         A model believes what it has written once: it doubts a strange word at its first turn and is sure of it from then on. So the
-        least sure turn of the same characters speaks for all of them.
+        least sure turn of the same characters speaks for all of them, but for two characters, which are often a common word that
+        was mumbled once.
         """
         found = [self._candidates(segment.text) for segment in segments]
         doubt: dict[tuple[str, str], float] = {}
@@ -137,14 +139,15 @@ class Names:
 
     def _with_names(self, segment: Segment, found: set[_Found], doubt: Mapping[tuple[str, str], float]) -> Segment:
         text = segment.text
+        sure = _probabilities(text, segment.words)
         taken = self._said(text)
         for each in sorted(found, key=lambda one: (one.distance, -len(one.name), one.start, one.name)):
             end = each.start + len(each.name)
-            places = range(each.start, end)
-            if (
-                taken.isdisjoint(places)
-                and doubt[text[each.start : end], each.name] < _SURE[min(len(each.name), _LONG)]
-            ):
+            if not taken.isdisjoint(places := range(each.start, end)):
+                continue
+            heard = text[each.start : end]
+            probability = _of_changes(heard, each, sure) if len(heard) == 2 else doubt[heard, each.name]
+            if probability < _SURE[min(len(each.name), _LONG)]:
                 taken.update(places)
                 text = text[: each.start] + each.name + text[end:]
         return segment if text == segment.text else segment.model_copy(update={"text": text})

@@ -25,6 +25,7 @@ from asr.documents import (
     pages_of,
     raw_document,
 )
+from asr.engines.engine import SpeechModelError
 from asr.transcriber import Transcriber
 from yuqing import quarantine, watchlist
 from yuqing.contracts import Transcript
@@ -54,7 +55,8 @@ class WrongRecording(YuqingError):
 
 
 _HOPELESS = (AudioError, WrongRecording)
-_AWAY = (ObjectStoreAway, session.DatabaseAway)
+# A model that cannot be loaded is nothing that a recording could help.
+_AWAY = (ObjectStoreAway, session.DatabaseAway, SpeechModelError)
 
 
 class Retries(procrastinate.BaseRetryStrategy):

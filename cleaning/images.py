@@ -27,7 +27,7 @@ _FURNITURE = re.compile(
     re.IGNORECASE,
 )
 _NAMES_FURNITURE = re.compile("二维码|logo|头像|扫码|扫一扫", re.IGNORECASE)
-_PIXELS = re.compile(r"\s*(\d+)\s*(?:px)?\s*$", re.IGNORECASE)
+_PIXELS = re.compile(r"\s*(\d{1,6})\s*(?:px\s*)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ def references(pictures: Sequence[Picture], base: str) -> tuple[ImageReference, 
             address = urljoin(base, item.address)
         except ValueError:  # such as an unclosed [ of an IPv6 address
             continue
-        if address.startswith(("http://", "https://")) and address not in found:
+        if len(address) > LONGEST_ADDRESS or address in found:
+            continue
+        if address.startswith(("http://", "https://")):
             found[address] = ImageReference(url=address, alt=item.alt)
     return tuple(found.values())[:MOST]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.resources import files
@@ -85,7 +86,7 @@ def crawl_command(
             pages, new = sum(report.pages for report in reports), sum(report.collected for report in reports)
             progress.update(task, description=f"crawling {len(sites)} sites: {new} new articles", completed=pages)
 
-        unreadable = list(broken.items()) if every else []
+        unreadable = [(name_of_report(stem), problem) for stem, problem in broken.items()] if every else []
         reports = crawl(sites, store, settings, max_pages=max_pages, watch=watch, leave_out=every, broken=unreadable)
     if as_json:
         typer.echo(json.dumps(totals(reports), ensure_ascii=False))
@@ -99,6 +100,11 @@ def crawl_command(
         sys.stderr.flush()
         os._exit(status)
     raise typer.Exit(status)
+
+
+def name_of_report(stem: str) -> str:
+    """A site's name for the report of a file that cannot be read: the file's own, in the letters that names have."""
+    return re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_") or "unnamed"
 
 
 def totals(reports: Sequence[CrawlReport]) -> dict[str, Any]:

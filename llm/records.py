@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from llm.analysis.analyze import AnalysisResult
 from llm.analysis.evidence import quote
 from llm.analysis.prompts import Company
+from llm.triage.model import ENGINE as TRIAGE_ENGINE
 from yuqing.contracts import Lineage, TimedSpan
 from yuqing.database.models import (
     Company as CompanyRow,
@@ -96,6 +97,16 @@ def _of_lineage(table: Any, doc_id: str, content_hash: str, lineage: Lineage) ->
         table.content_hash == content_hash,
         *(getattr(table, name).is_not_distinct_from(getattr(lineage, name)) for name in _LINEAGE_KEY),
     ]
+
+
+async def is_read_by_model(connection: AsyncConnection, subject: Subject) -> bool:
+    """Whether a language model, and not triage, has analysed this version."""
+    one = select(DocumentAnalysisRow.doc_id).where(
+        DocumentAnalysisRow.doc_id == subject.doc_id,
+        DocumentAnalysisRow.content_hash == subject.content_hash,
+        DocumentAnalysisRow.engine != TRIAGE_ENGINE,
+    )
+    return (await connection.execute(one)).first() is not None
 
 
 async def is_analysed(connection: AsyncConnection, subject: Subject, lineage: Lineage) -> bool:

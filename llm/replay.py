@@ -116,8 +116,13 @@ async def replay(settings: Settings, day: date, *, adapter: str | None = None, w
         doc_ids = await _documents(pool, day)
         bar = stack.enter_context(progress())
         task = bar.add_task("replay", total=len(doc_ids))
-        subjects = await asyncio.gather(*(_read(pool, doc_id) for doc_id in doc_ids))
         room = asyncio.Semaphore(settings.llm.concurrency)
+
+        async def read(doc_id: str) -> Subject | None:
+            async with room:  # the pool has few connections, and waiting for one has an end
+                return await _read(pool, doc_id)
+
+        subjects = await asyncio.gather(*map(read, doc_ids))
         # An original and its equal reprints are asked about once.
         asked: dict[tuple[object, ...], asyncio.Task[Judged | None]] = {}
 

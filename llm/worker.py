@@ -79,6 +79,8 @@ class Analyst:
         if not subject.companies:
             return "unmentioned"
         read = self._by_triage(subject)
+        if isinstance(read, Judged) and await self._is_read_by_model(subject):
+            read = "read before"  # triage must not take the place of what the language model has said
         lineage = read.lineage if isinstance(read, Judged) else await self._llm_lineage(subject)
         if earliest != doc_id:
             await self.analyse(earliest)
@@ -106,6 +108,10 @@ class Analyst:
             return found
         lineage = triage_lineage(self._triage, subject.cleaning_version)
         return Judged(found, lineage.model_copy(update={"latency_ms": found.latency_ms}))
+
+    async def _is_read_by_model(self, subject: Subject) -> bool:
+        async with self._pool.connect() as connection:
+            return await records.is_read_by_model(connection, subject)
 
     async def _llm_lineage(self, subject: Subject) -> Lineage:
         served = await self._client.served()

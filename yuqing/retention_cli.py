@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from yuqing.settings import get_settings
+from yuqing.settings import SettingsError, get_settings
 
 app = typer.Typer()
 
@@ -24,6 +24,13 @@ def retention(
 
     configure(stage="retention")
     settings = get_settings()
+    raw_days, retry_days = settings.retention.raw_days, settings.crawler.retry_days
+    if raw_days is not None and raw_days < retry_days:
+        raise SettingsError(
+            f"retention.raw_days is {raw_days}, and for {retry_days:g} days (crawler.retry_days) the crawler tries recordings "
+            "again whose pages stand in raw/",
+            cure="set YUQING_RETENTION__RAW_DAYS to as many days at least",
+        )
     store = ObjectStore.from_settings(settings)
     pool = session.engine(settings)
     try:
@@ -31,7 +38,7 @@ def retention(
     finally:
         pool.dispose()
     if apply:
-        for kind in found:
+        for kind in reversed(found):  # recordings first: what a crawl has stored since they were listed may name them
             delete(store, kind.objects)
     counts = [
         {

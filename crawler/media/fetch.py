@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from scrapy import Request
@@ -20,8 +21,9 @@ from crawler.media.transfer import Transfer, TransferRefused
 from crawler.middlewares.robots import ForbiddenByRobots, RobotsUnreachable
 from crawler.retries import Try
 from crawler.site_crawler import MEDIA, SiteCrawler
-from yuqing.contracts import MediaReference
+from yuqing.contracts import MediaReference, now
 from yuqing.errors import YuqingError
+from yuqing.objects import ObjectStore
 
 _GONE = frozenset({404, 410})
 # No room, no right or no place to write, a bad disk, too many open files.
@@ -30,6 +32,7 @@ _OUR_FAULTS = frozenset(
 )
 _FURTHER_TRIES = 5  # of one body; each goes on where the last one broke
 _AT_ONCE = 8  # recordings on their way, each with a file of its own
+_FRESH = timedelta(days=1)  # the shortest time that retention may be set to
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class Recordings:
             )
         key = f"media/{sha256[:2]}/{sha256}.{kind.extension}"
         store = self.crawler.store
-        if not await asyncio.to_thread(store.exists, key):
+        if not await asyncio.to_thread(_is_fresh, store, key):
             await asyncio.to_thread(store.put_file, key, path, content_type=kind.content_type)
         return MediaReference(
             url=url, sha256=sha256, s3_key=key, content_type=kind.content_type, bytes=path.stat().st_size
@@ -151,3 +154,9 @@ def _sniff(path: Path) -> MediaType:
 def _sha256(path: Path) -> str:
     with path.open("rb") as body:
         return hashlib.file_digest(body, "sha256").hexdigest()
+
+
+def _is_fresh(store: ObjectStore, key: str) -> bool:
+    """Whether the recording is there and not about to be deleted by its age, which is counted from when it was stored."""
+    found = next(iter(store.list(key)), None)
+    return found is not None and found.modified > now() - _FRESH

@@ -10,7 +10,7 @@ from ulid import ULID
 
 from asr.documents import Page, Recording, add_transcript, batch_bytes, batch_key, find_transcript, raw_document
 from tests.asr.test_subtitles import TRANSCRIPT
-from yuqing.contracts import RemovedSegment, Segment, read_raw_document
+from yuqing.contracts import RemovedSegment, Segment, Word, read_raw_document
 from yuqing.identity import doc_id
 
 SEEN = datetime(2026, 11, 22, 1, 30, tzinfo=timezone(timedelta(hours=8)))  # the day before in UTC
@@ -63,7 +63,10 @@ def test_the_row_shows_no_numbers_of_private_persons(database: Engine) -> None:
     transcript = TRANSCRIPT.model_copy(
         update={
             "text": said,
-            "segments": (Segment(start=0, end=4, text=said),),
+            "segments": (
+                Segment(start=0, end=4, text=said, words=(Word(start=0, end=4, text=said, probability=0.9),)),
+                Segment(start=4, end=5, text="谢谢。", words=(Word(start=4, end=5, text="谢谢", probability=0.9),)),
+            ),
             "removed": (RemovedSegment(start=4, end=5, text="13812345678", reason="loop"),),
         }
     )
@@ -77,3 +80,4 @@ def test_the_row_shows_no_numbers_of_private_persons(database: Engine) -> None:
     assert found is not None
     assert found.text == found.segments[0].text == "请拨打138****5678，或者400-820-8820。"
     assert (found.removed[0].text, found.segments[0].end) == ("138****5678", 4)
+    assert [[word.text for word in segment.words] for segment in found.segments] == [[], ["谢谢"]]

@@ -59,6 +59,15 @@ def test_what_was_doubted_once_is_doubted_everywhere() -> None:
     assert Names(WATCHED).correct([later]) == (later,)
 
 
+def test_a_common_word_that_was_mumbled_once_stays_elsewhere() -> None:
+    names = Names(["中信", "鴻海精密"])
+    mumbled, clear = spoken("他在市中心。", 0.4), spoken("中心位于市中心。", 0.99)
+    assert [each.text for each in names.correct([mumbled, clear])] == ["他在市中信。", "中心位于市中心。"]
+    assert (
+        names.correct([spoken("鸿海精密", 0.9)])[0].text == "鸿海精密"
+    )  # transcripts are simplified, a watchlist need not be
+
+
 def test_a_watched_name_is_never_made_another() -> None:
     names = Names(["恒岳地产", "恒月地产"])
     for text in ("恒岳地产", "恒月地产和恒岳地产"):

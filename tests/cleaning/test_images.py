@@ -107,3 +107,18 @@ def test_a_feeds_entry_keeps_its_pictures() -> None:
 def test_a_page_of_thumbnails_does_not_fill_the_tables() -> None:
     article = "".join(PARAGRAPHS) + "".join(f"<img src='/{n}.jpg'>" for n in range(300))
     assert len(images(around(article, ""))) == 100
+
+
+def test_hostile_attributes_cost_nothing_and_lose_no_article() -> None:
+    article = (
+        "".join(PARAGRAPHS) + f"<img src='/a.jpg' width='{'9' * 5000}'><img src='/b.jpg' width='5{' ' * 200_000}x'>"
+    )
+    assert [address for address, _ in images(around(article, ""))] == [
+        "https://news.example.com/a.jpg",
+        "https://news.example.com/b.jpg",
+    ]
+    article += "<img src='c.jpg'>"  # relative to a base that is longer than any address
+    assert images(around(article, f"<base href='https://news.example.com/{'x' * 5000}/'>")) == [
+        ("https://news.example.com/a.jpg", ""),
+        ("https://news.example.com/b.jpg", ""),
+    ]

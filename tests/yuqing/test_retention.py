@@ -14,7 +14,7 @@ from yuqing import ledger, quarantine, retention
 from yuqing.database import session
 from yuqing.objects import ObjectStore, ObjectStoreAway
 from yuqing.retention_cli import app
-from yuqing.settings import RetentionSettings, Settings, get_settings
+from yuqing.settings import RetentionSettings, Settings, SettingsError, get_settings
 
 pytestmark = pytest.mark.service
 
@@ -163,6 +163,10 @@ def test_the_command_shows_first_and_deletes_when_told(
     settle(database, key)
     off = CliRunner().invoke(app, [])
     assert (off.exit_code, "YUQING_RETENTION__RAW_DAYS" in off.output) == (0, True)
+    monkeypatch.setenv("YUQING_RETENTION__RAW_DAYS", "29")  # recordings are tried again for 30 days
+    get_settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"raw_days is 29.*crawler.retry_days"):
+        CliRunner().invoke(app, ["--apply"], catch_exceptions=False)
     monkeypatch.setenv("YUQING_RETENTION__RAW_DAYS", "90")
     get_settings.cache_clear()
     shown = CliRunner().invoke(app, [])
