@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from gateway.api.answers import EDITS, PROBLEMS
 from gateway.api.companies import CompanyPath
 from gateway.api.documents import DocId
+from gateway.api.export import refuse_when_busy
 from gateway.auth import Caller, key_with
 from gateway.etags import demand_match, etag, not_modified
 from gateway.filters import Since, moment
@@ -221,15 +222,16 @@ async def versions(request: Request, doc_id: DocId, company_id: CompanyPath, cal
 async def export(
     request: Request, caller: Analyst, since: Annotated[Since, Query(description="corrected at or after")] = None
 ) -> Response:
-    """One example a line: the text that was judged, what the analyst says, and what was shown before."""
+    """One example a line: the text that was judged, what the analyst says, and what was shown before. 503 as for documents."""
     gateway = gateway_of(request)
+    refuse_when_busy(gateway)
     start: datetime | None = moment(request, "since", since)
     async with gateway.database.begin() as connection:
         detail = {"since": start.isoformat() if start else None}
         await audit.note(connection, caller.team_id, caller.actor, "corrections.export", "corrections", detail)
 
     async def lines() -> AsyncIterator[bytes]:
-        async with gateway.database.connect() as connection:
+        async with gateway.exports, gateway.database.connect() as connection:
             async for example in training_examples(connection, caller.team_id, start):
                 yield json.dumps(example, ensure_ascii=False, default=str).encode() + b"\n"
 

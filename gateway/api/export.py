@@ -14,7 +14,7 @@ from gateway.problems import Problem
 from gateway.queries import audit
 from gateway.queries.export import ExportRow, export_rows
 from gateway.queries.selection import DocumentFilter
-from gateway.resources import gateway_of
+from gateway.resources import Gateway, gateway_of
 from gateway.tables import CsvWriter, Format, JsonLinesWriter, XlsxWriter, table_writer
 
 router = APIRouter(prefix="/v1", tags=["documents"], responses=PROBLEMS)
@@ -28,6 +28,18 @@ def _described(wanted: DocumentFilter) -> dict[str, Any]:
     """The filter for the audit log, without what it does not say."""
     plain = asdict(wanted) | {"terms": wanted.terms.words if wanted.terms else None}
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in plain.items() if value}
+
+
+def refuse_when_busy(gateway: Gateway) -> None:
+    """Problem 503 when as many exports as may are being written, of documents and corrections together."""
+    if gateway.exports.locked():
+        raise Problem(
+            503,
+            "exports-busy",
+            "as many exports as may are being written",
+            "try again when one has ended",
+            headers={"Retry-After": "30"},
+        )
 
 
 @router.get(
@@ -49,14 +61,7 @@ async def export(
     The file is sent while it is read. 503 when the gateway is writing as many as it may.
     """
     gateway = gateway_of(request)
-    if gateway.exports.locked():
-        raise Problem(
-            503,
-            "exports-busy",
-            "as many exports as may are being written",
-            "try again when one has ended",
-            headers={"Retry-After": "30"},
-        )
+    refuse_when_busy(gateway)
     columns = COLUMNS if text else COLUMNS[:-1]
     async with gateway.database.begin() as connection:
         detail = {"format": format, "text": text, "filter": _described(wanted)}

@@ -1,11 +1,13 @@
 """An analyst's word against the model's: shown everywhere at once, versioned, kept for training."""
 
+import asyncio
 import json
 
 import httpx
 import pytest
 from sqlalchemy import Engine, text
 
+from gateway.resources import Gateway
 from tests.gateway.test_documents import company_id, found
 from tests.gateway.test_keys import is_problem
 
@@ -159,3 +161,9 @@ def test_corrections_are_training_data(api: httpx.Client, press: dict[str, str],
     with database.connect() as connection:
         exports = "SELECT count(*) FROM audit_log WHERE action = 'corrections.export'"
         assert connection.execute(text(exports)).scalar_one() == 2
+
+
+def test_exports_wait_for_each_other(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gateway, "exports", asyncio.Semaphore(0))
+    for path in ("/v1/corrections", "/v1/documents/export"):
+        is_problem(api.get(path), 503, "exports-busy")
