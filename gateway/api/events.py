@@ -43,7 +43,9 @@ async def _stream(
         while not gateway.stopping.is_set():
             try:
                 async with gateway.reading.connect() as connection:
-                    found = await events_after(connection, caller.team_id, place, company_id=company, limit=BATCH)
+                    found, place = await events_after(
+                        connection, caller.team_id, place, company_id=company, limit=BATCH
+                    )
                 if time.monotonic() - beat > HEARTBEAT_S:
                     beat = time.monotonic()
                     if await check_key_id(gateway, caller.key_id) is None:
@@ -52,7 +54,6 @@ async def _stream(
             except (SQLAlchemyError, OSError):
                 return  # the client comes back with its Last-Event-ID, and is told then
             for event in found:
-                place = event.place
                 yield _message(event)
             if len(found) == BATCH:
                 continue

@@ -57,8 +57,13 @@ async def present(connection: AsyncConnection) -> Place:
 
 async def events_after(
     connection: AsyncConnection, team_id: int, place: Place, *, company_id: int | None, limit: int
-) -> tuple[LiveEvent, ...]:
-    """The team's next events. Those of a transaction wait until all earlier ones have ended, so that none is passed over."""
+) -> tuple[tuple[LiveEvent, ...], Place]:
+    """The team's next events, and the place from which to ask for those after them. Two statements.
+
+    Those of a transaction wait until all earlier ones have ended, so that none is passed over. Fewer than `limit`: there
+    are no more before the oldest open transaction, and nobody looks again through what other teams' events are there.
+    """
+    settled = await present(connection)  # first: the events before it are complete when the next statement looks
     statement = (
         select(
             Event.transaction,
@@ -78,7 +83,7 @@ async def events_after(
             Company.team_id == team_id,
             Event.kind.in_(("document", "verdict")),
             tuple_(Event.transaction, Event.id) > tuple_(place.transaction, place.event),
-            Event.transaction < _SETTLED,
+            Event.transaction < settled.transaction,
         )
         .order_by(Event.transaction, Event.id)
         .limit(limit)
@@ -86,4 +91,5 @@ async def events_after(
     if company_id is not None:
         statement = statement.where(Event.company_id == company_id)
     rows = [tuple(row) for row in await connection.execute(statement)]
-    return tuple(LiveEvent(Place(*row[:2]), *row[2:]) for row in rows)
+    found = tuple(LiveEvent(Place(*row[:2]), *row[2:]) for row in rows)
+    return found, found[-1].place if len(found) == limit else max(place, settled)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from gateway.forgetting import forget_once
+from gateway.queries.events import LiveEvent, Place, events_after
 from gateway.resources import open_gateway
 from tests.gateway import rows
 from tests.gateway.test_corrections import correct, place
@@ -105,6 +106,31 @@ def test_a_stream_that_is_open_gets_them_at_once(api: httpx.Client, press: dict[
 def test_bad_places(api: httpx.Client) -> None:
     for last in ("x", "1", "1-2-3", "-1-2", "9" * 30 + "-1"):
         is_problem(api.get("/v1/events", headers={"Last-Event-ID": last}), 422, "validation")
+
+
+def test_what_is_settled_is_not_read_again(settings: Settings, press: dict[str, str], database: Engine) -> None:
+    async def ask(place: Place, limit: int) -> tuple[list[LiveEvent], Place]:
+        gateway = open_gateway(settings)
+        try:
+            async with gateway.database.connect() as connection:
+                found, after = await events_after(connection, 1, place, company_id=None, limit=limit)
+                return list(found), after
+        finally:
+            await gateway.database.dispose()
+
+    everything, after = asyncio.run(ask(Place(0, 0), 1000))
+    assert len(everything) > 10
+    assert (after.transaction > everything[-1].place.transaction, after.event) == (True, 0)
+    first, middle = asyncio.run(ask(Place(0, 0), 4))
+    assert middle == first[-1].place
+    rest, _ = asyncio.run(ask(middle, 1000))
+    assert first + rest == everything
+    assert asyncio.run(ask(after, 1000))[0] == []
+    # A place that is further on, as of another database, is not moved back.
+    assert asyncio.run(ask(Place(10**17, 3), 10)) == ([], Place(10**17, 3))
+    with database.begin() as connection:
+        rows.add_story(connection, story("星河汽车又一则"))
+    assert {event.title for event in asyncio.run(ask(after, 1000))[0]} == {"星河汽车又一则"}
 
 
 def test_old_events_are_forgotten(settings: Settings, press: dict[str, str], database: Engine) -> None:
