@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -133,10 +133,11 @@ def starts(interval: Interval, since: datetime, until: datetime, zone: ZoneInfo)
     if interval == "week":
         local -= timedelta(days=local.weekday())
     step = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}[interval]
+    until = until.astimezone(UTC)  # two times of one zone are compared by the clock, which may go back
     while local < until:
         yield local
         if interval == "hour":  # an hour of the clock may not exist, or be there twice
-            local = (local.astimezone(ZoneInfo("UTC")) + step).astimezone(zone)
+            local = (local.astimezone(UTC) + step).astimezone(zone)
         else:
             local += step
 
@@ -173,9 +174,10 @@ async def series(
     )
     if by == "company":
         statement = statement.join(Company, Company.id == Coverage.company_id)
-    found: dict[tuple[str | None, str | None], dict[datetime, Tally]] = {}
+    # By seconds: times in different zones are never equal in an hour that the clock shows twice.
+    found: dict[tuple[str | None, str | None], dict[float, Tally]] = {}
     for time, key, label, documents, *rest in await connection.execute(statement):
-        found.setdefault((key, label), {})[time] = _tally(documents, rest)
+        found.setdefault((key, label), {})[time.timestamp()] = _tally(documents, rest)
     if by is None:
         found.setdefault((None, None), {})
     times = list(starts(interval, wanted.since, wanted.until, zone))
@@ -184,7 +186,7 @@ async def series(
             key,
             label,
             _sum(list(points.values())),
-            tuple(Point(time, points.get(time, EMPTY)) for time in times),
+            tuple(Point(time, points.get(time.timestamp(), EMPTY)) for time in times),
         )
         for (key, label), points in found.items()
     ]

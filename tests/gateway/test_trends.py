@@ -1,5 +1,6 @@
 """Trends, counted again by hand over the made-up press."""
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,10 +9,12 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from gateway.media_weights import media_weights
-from gateway.queries.trends import starts
+from gateway.queries.selection import DocumentFilter
+from gateway.queries.trends import series, starts
+from gateway.resources import open_gateway
 from tests.gateway import rows
 from tests.gateway.conftest import running
 from tests.gateway.test_corrections import correct, place
@@ -158,6 +161,33 @@ def test_days_are_those_of_the_calendar() -> None:
     ]
     hours = list(starts("hour", datetime(2026, 10, 25, 0, tzinfo=UTC), datetime(2026, 10, 25, 3, tzinfo=UTC), berlin))
     assert [hour.hour for hour in hours] == [2, 2, 3]
+
+
+def test_an_hour_that_the_clock_shows_twice(settings: Settings, press: dict[str, str], database: Engine) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql("UPDATE coverage SET time = '2026-10-24 00:30Z'")
+        connection.execute(
+            text("UPDATE coverage SET time = '2026-10-25 00:30Z' WHERE doc_id = :id"), {"id": press["recall"]}
+        )
+        connection.execute(
+            text("UPDATE coverage SET time = '2026-10-25 01:30Z' WHERE doc_id = :id"), {"id": press["bank"]}
+        )
+
+    async def hours() -> list[int]:
+        gateway = open_gateway(settings)
+        try:
+            berlin = ZoneInfo("Europe/Berlin")
+            wanted = DocumentFilter(
+                since=datetime(2026, 10, 25, 1, tzinfo=berlin),
+                until=datetime(2026, 10, 25, 2, 40, fold=1, tzinfo=berlin),
+            )
+            async with gateway.database.connect() as connection:
+                (found,) = await series(connection, 1, wanted, "hour", berlin)
+            return [point.tally.documents for point in found.points]
+        finally:
+            await gateway.database.dispose()
+
+    assert asyncio.run(hours()) == [0, 1, 1]
 
 
 def test_broken_site_files_weigh_nothing(tmp_path: Path) -> None:
