@@ -125,6 +125,7 @@ _STRINGS: dict[str, tuple[str, str]] = {
     "document.legend.evidence": ("证据", "Evidence"),
     "document.legend.mention": ("提及", "Mention"),
     "document.group": ("转载", "Reprints"),
+    "document.group.more": ("另有 {count} 篇转载未列出", "{count} more are not listed"),
     "document.group.first": ("首发", "First"),
     "document.group.this": ("本篇", "This one"),
     "document.group.title-changed": ("改题", "other title"),

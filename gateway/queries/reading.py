@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -71,7 +71,10 @@ class GroupMember:
 
 @dataclass(frozen=True)
 class DocumentDetail:
-    """A document's current version. `group` lists it and its reprints, earliest first; offsets point into `text`."""
+    """A document's current version; offsets point into `text`.
+
+    `group` lists it and its reprints, earliest first: the first GROUP_SHOWN and itself, of `group_total` in all.
+    """
 
     doc_id: str
     content_hash: str
@@ -99,9 +102,12 @@ class DocumentDetail:
     verdicts: tuple[CompanyVerdict, ...]
     recordings: tuple[Recording, ...]
     group: tuple[GroupMember, ...]
+    group_total: int
 
 
-_READ_APART = {"time", "images", "segments", "mentions", "analysis", "verdicts", "recordings", "group"}
+# Each member shown is compared with the first, a few milliseconds each; a notice that everybody prints has thousands.
+GROUP_SHOWN = 200
+_READ_APART = {"time", "images", "segments", "mentions", "analysis", "verdicts", "recordings", "group", "group_total"}
 _COLUMNS = tuple(name for name in DocumentDetail.__dataclass_fields__ if name not in _READ_APART)
 
 
@@ -115,6 +121,7 @@ async def read_document(connection: AsyncConnection, team_id: int, doc_id: str) 
     if row is None:
         return None
     values: dict[str, Any] = dict(row)
+    group, group_total = await _group(connection, team_id, doc_id, values["group_id"])
     images = tuple(Image(**image) for image in values.pop("images"))
     segments = tuple(TimedLine(**segment) for segment in values.pop("segments"))
     return DocumentDetail(
@@ -125,7 +132,8 @@ async def read_document(connection: AsyncConnection, team_id: int, doc_id: str) 
         analysis=await analysis_of(connection, doc_id),
         verdicts=await verdicts_of(connection, team_id, doc_id),
         recordings=await recordings_of(connection, doc_id),
-        group=await _group(connection, team_id, values["group_id"]),
+        group=group,
+        group_total=group_total,
     )
 
 
@@ -150,18 +158,31 @@ async def _mentions(
     return tuple(sorted(found, key=lambda span: (span.field != "title", span.start, span.company_id)))
 
 
-async def _group(connection: AsyncConnection, team_id: int, group_id: str) -> tuple[GroupMember, ...]:
-    member = aliased(Document)
-    columns = (member.doc_id, member.title, member.site, member.source, time_of(member).label("time"))
-    seen = visible(member, team_id)
-    statement = (
-        select(*columns, member.text, seen.label("seen"))
+async def _group(
+    connection: AsyncConnection, team_id: int, doc_id: str, group_id: str
+) -> tuple[tuple[GroupMember, ...], int]:
+    listed, member = aliased(Document), aliased(Document)
+    seen, order = visible(listed, team_id), (listed.first_seen, listed.doc_id)
+    places = (
+        select(
+            listed.doc_id,
+            seen.label("seen"),
+            func.row_number().over(order_by=order).label("place"),
+            func.count().filter(seen).over().label("total"),
+        )
         # The first document is what the others are compared with, even where this team does not get to see it.
-        .where(member.group_id == group_id, or_(seen, member.doc_id == group_id))
-        .order_by(member.first_seen, member.doc_id)
+        .where(listed.group_id == group_id, or_(seen, listed.doc_id == group_id))
+        .subquery()
+    )
+    columns = (member.doc_id, member.title, member.site, member.source, time_of(member).label("time"))
+    statement = (
+        select(*columns, member.text, places.c.seen, places.c.total)
+        .join(places, places.c.doc_id == member.doc_id)
+        .where(or_(places.c.place <= GROUP_SHOWN, member.doc_id.in_((group_id, doc_id))))
+        .order_by(places.c.place)
     )
     rows = (await connection.execute(statement)).all()
-    return await asyncio.to_thread(_members, rows, group_id)
+    return await asyncio.to_thread(_members, rows, group_id), rows[0].total if rows else 0
 
 
 def _members(rows: Sequence[Any], group_id: str) -> tuple[GroupMember, ...]:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
+from gateway.queries import reading
 from tests.gateway import rows
 from tests.gateway.test_keys import is_problem
 
@@ -145,6 +146,17 @@ def test_what_a_reprint_changed_is_said_and_pictures_are_named(
     assert [member["doc_id"] for member in document["group"]] == [press["reprint 0"], press["reprint 1"]]
     cut, whole = (member["changes"] for member in document["group"])
     assert (cut["kept"] < 0.5, cut["added"], whole["kept"]) == (True, 0, 1)
+    assert document["group_total"] == 2
+
+
+def test_a_large_group_shows_its_first_and_the_document(
+    api: httpx.Client, press: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "GROUP_SHOWN", 1)
+    for name in ("reprint 0", "reprint 1"):
+        document = api.get(f"/v1/documents/{press[name]}").json()
+        assert [member["doc_id"] for member in document["group"]] == [press["recall"], press[name]]
+        assert document["group_total"] == 3
 
 
 def test_mentions_of_an_earlier_version_are_not_shown(
