@@ -355,6 +355,9 @@ class GatewaySettings(Section):
     events_days: float = Field(7, gt=0, description="for so long a stream that was cut off can be resumed")
     streams: int = Field(100, ge=1, description="streams of live events a process")
     exports: int = Field(2, ge=1, description="exports written at the same time; each holds a database connection")
+    export_s: float = Field(
+        3600, gt=0, description="after this an export is cut off, so that a reader who stopped reading holds up nobody"
+    )
     match_limit: int = Field(20_000, ge=1, description="latest documents in which a new company is looked for")
 
 

@@ -1,7 +1,7 @@
 """Corrections: an analyst changes a verdict; who, why and what it was before are kept."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from gateway.api.answers import EDITS, PROBLEMS
 from gateway.api.companies import CompanyPath
 from gateway.api.documents import DocId
-from gateway.api.export import refuse_when_busy
+from gateway.api.export import ExportResponse, refuse_when_busy
 from gateway.auth import Caller, key_with
 from gateway.etags import demand_match, etag, not_modified
 from gateway.filters import Since, moment
@@ -230,9 +230,9 @@ async def export(
         detail = {"since": start.isoformat() if start else None}
         await audit.note(connection, caller.team_id, caller.actor, "corrections.export", "corrections", detail)
 
-    async def lines() -> AsyncIterator[bytes]:
+    async def lines() -> AsyncGenerator[bytes, None]:
         async with gateway.exports, gateway.database.connect() as connection:
             async for example in training_examples(connection, caller.team_id, start):
                 yield json.dumps(example, ensure_ascii=False, default=str).encode() + b"\n"
 
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+    return ExportResponse(lines(), gateway.settings.gateway.export_s, media_type="application/x-ndjson")

@@ -1,11 +1,13 @@
 """/v1/documents/export: a list of documents as a file, however long."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import asdict, fields
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from gateway.api.answers import PROBLEMS
 from gateway.auth import Caller, key_with
@@ -28,6 +30,22 @@ def _described(wanted: DocumentFilter) -> dict[str, Any]:
     """The filter for the audit log, without what it does not say."""
     plain = asdict(wanted) | {"terms": wanted.terms.words if wanted.terms else None}
     return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in plain.items() if value}
+
+
+class ExportResponse(StreamingResponse):
+    """A file that has to be taken within `seconds`; then the connection is closed before its end (TimeoutError)."""
+
+    def __init__(self, content: AsyncGenerator[bytes, None], seconds: float, **more: Any) -> None:
+        super().__init__(content, **more)
+        self._content, self._seconds = content, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                await super().__call__(scope, receive, send)
+        finally:
+            await self._content.aclose()  # gives back its connection and its place now
 
 
 def refuse_when_busy(gateway: Gateway) -> None:
@@ -68,7 +86,7 @@ async def export(
         await audit.note(connection, caller.team_id, caller.actor, "documents.export", "documents", detail)
     writer = table_writer(format, gateway.zone)
 
-    async def content() -> AsyncIterator[bytes]:
+    async def content() -> AsyncGenerator[bytes, None]:
         async with gateway.exports, gateway.database.connect() as connection:
             yield writer.begin(columns)
             async for rows in export_rows(connection, caller.team_id, wanted, with_text=text):
@@ -77,4 +95,5 @@ async def export(
             yield writer.end()
 
     headers = {"Content-Disposition": f'attachment; filename="documents.{format}"'}
-    return StreamingResponse(content(), media_type=writer.media_type, headers=headers)
+    seconds = gateway.settings.gateway.export_s
+    return ExportResponse(content(), seconds, media_type=writer.media_type, headers=headers)

@@ -1,10 +1,13 @@
 """Exports: the list as a file."""
 
+import asyncio
 import csv
 import io
 import json
 import zipfile
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
+from typing import Any
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
@@ -14,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
+from gateway.api.export import ExportResponse
 from gateway.tables import CsvWriter, XlsxWriter, table_writer, written
 from tests.gateway import rows
 from tests.gateway.test_documents import company_id
@@ -112,3 +116,26 @@ def test_any_text_survives(values: list[list[str]]) -> None:
     lines = b"".join(written(table_writer("jsonl", ZONE), ["a", "b"], values)).decode().split("\n")[:-1]
     assert len(lines) == len(values)
     assert len(sheets(b"".join(written(XlsxWriter(ZONE), ["a", "b"], values)))[0]) == len(values) + 1
+
+
+@pytest.mark.parametrize("version", ["2.0", "2.4"])
+def test_who_does_not_read_is_cut_off(version: str) -> None:
+    closed = []
+
+    async def content() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            closed.append(True)
+
+    async def forever(*_: object) -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await forever()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(ExportResponse(content(), 0.1)({"type": "http", "asgi": {"spec_version": version}}, forever, send))
+    assert closed == [True]
