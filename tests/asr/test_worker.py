@@ -312,7 +312,7 @@ def test_unexpected_failures_are_tried_three_times(
     defer(database, sha256)
     tries = []
 
-    def out_of_memory(*_: object) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
         tries.append(1)
         raise RuntimeError("out of memory")
 
