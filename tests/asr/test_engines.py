@@ -1,6 +1,5 @@
 """Both engines on the same weights: the numbers inside agree, and so do the words."""
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -23,10 +22,8 @@ from yuqing.weights import model_path
 
 pytestmark = pytest.mark.service
 BASE = Path(model_path("whisper-base", load_settings()))
-reference = pytest.mark.skipif(importlib.util.find_spec("whisper") is None, reason="openai-whisper is not installed")
 
 
-@reference
 def test_the_engines_agree(tmp_path: Path) -> None:
     settings = {"compute_type": "float32", "beam_size": 1}
     cache = load_settings().cache
@@ -48,7 +45,6 @@ def test_the_engines_agree(tmp_path: Path) -> None:
     assert as_checkpoint(BASE, cache / "openai-whisper") == checkpoint, "it is made once"
 
 
-@reference
 def test_the_checkpoint_is_what_openai_whisper_distributes() -> None:
     """Names, shapes and dimensions of their model; strict loading says so too."""
     from whisper.model import ModelDimensions, Whisper
@@ -82,7 +78,7 @@ def test_pieces_are_half_minutes_that_end_in_pauses() -> None:
     assert all(end - start <= 30 for start, end in found)
 
 
-@pytest.mark.parametrize("engine", ["faster-whisper", pytest.param("openai-whisper", marks=reference)])
+@pytest.mark.parametrize("engine", ["faster-whisper", "openai-whisper"])
 def test_models_that_cannot_be_loaded_are_named(tmp_path: Path, engine: str) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()

@@ -20,8 +20,7 @@ pytestmark = pytest.mark.service
 def browser() -> Iterator[webdriver.Chrome]:
     """Debian's Chromium without a window; it may ask no host but ours, and what it logs is kept."""
     driver = shutil.which("chromedriver")
-    if driver is None:
-        pytest.skip("chromedriver is not installed (apt install chromium chromium-driver)")
+    assert driver is not None, "chromedriver is not installed (apt install chromium chromium-driver)"
     options = webdriver.ChromeOptions()
     flags = "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --window-size=1280,900 --lang=zh-CN"
     for flag in flags.split():

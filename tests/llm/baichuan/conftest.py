@@ -19,7 +19,6 @@ def news() -> list[str]:
 @pytest.fixture(scope="session")
 def tokenizer_models(tmp_path_factory: pytest.TempPathFactory, news: list[str]) -> dict[int, Path]:
     """tokenizer.model of both generations."""
-    pytest.importorskip("sentencepiece", reason="`make setup` installs it")
     from tests.llm.baichuan.standin import train_tokenizer
 
     folder = tmp_path_factory.mktemp("tokenizers")

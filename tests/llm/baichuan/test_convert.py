@@ -5,9 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("torch")
-
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 

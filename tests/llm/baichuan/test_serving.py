@@ -9,10 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("peft")
-
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file

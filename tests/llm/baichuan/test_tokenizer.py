@@ -6,10 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-pytest.importorskip("sentencepiece", reason="`make setup` installs it")
-pytest.importorskip("transformers")
-
 from sentencepiece import SentencePieceProcessor
 from transformers import AutoTokenizer
 
