@@ -1,0 +1,43 @@
+"""The analysis's settings: the endpoint, prompts, triage, serving."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from yuqing.settings.section import Section
+
+
+class LLMSettings(Section):
+    """The language model's server (any OpenAI-compatible endpoint) and how documents are put to it."""
+
+    url: str | None = Field(None, description="base URL ending in /v1; empty: the embedded vLLM")
+    model: str = Field("yuqing", description="the served model's name")
+    api_key: SecretStr | None = None
+    concurrency: int = Field(32, ge=1, description="requests under way at once; vLLM batches them")
+    timeout_s: float = Field(300, gt=0, description="a request's; on 2 cores one of 32 takes a minute")
+    connect_timeout_s: float = Field(5, gt=0)
+    attempts: int = Field(4, ge=1, description="tries a request, with jitter between them")
+    retry_most_s: float = Field(10, gt=0, description="the longest pause between two tries")
+    text_tokens: int = Field(
+        230, ge=40, description="tokens of numbered sentences in a prompt; the adapter was trained with 230"
+    )
+    answer_tokens: int = Field(140, ge=40, description="tokens an answer may take without its companies")
+    company_tokens: int = Field(50, ge=20, description="tokens more for each company")
+    base: str = Field(
+        "qwen2.5-coder-0.5b-instruct-gguf", description="the embedded server's base model (`yuqing models list`)"
+    )
+    adapter: str = Field("inews-v1", description="the adapter merged into it; empty: the bare base")
+    python: Path | None = Field(None, description="an interpreter that has vLLM; empty: the one of .venv-vllm")
+    max_model_len: int = Field(2048, ge=512, description="tokens of prompt and answer together")
+    kv_cache_gib: int = Field(1, ge=1, description="memory for keys and values on a CPU; 1 holds 40,000 tokens or more")
+    triage: bool = Field(True, description="answer what triage is sure of without the language model")
+    triage_neutral: float = Field(
+        0.8, ge=0, description="confidence from which triage's neutral is right in 90 % of INEWS's dev split"
+    )
+    triage_negative: float = Field(0.57, ge=0, description="the same for its negative; its positive never counts")
+    daily_tokens: int = Field(
+        0,
+        ge=0,
+        description="tokens of all analyses a UTC day, after which what triage cannot answer waits; 0: no limit",
+    )
+    compile: bool = Field(False, description="let vLLM compile the model at its start; on 2 cores that takes minutes")
