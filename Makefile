@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 YUQING := .venv/bin/yuqing
 PYTEST := .venv/bin/python -m pytest
+PROCESSES ?= 2
 
 .PHONY: help setup run test test-fast test-slow lint format eval-extraction bench bench-long clean
 
@@ -14,8 +15,8 @@ setup: ## install everything (idempotent; as root also chromium and Java from De
 run: setup ## the whole pipeline over the demonstration newsroom; ONCE=1 exits after the summary
 	@$(YUQING) demo $(if $(ONCE),--once)
 
-test: setup ## all tests but the slow ones, on real services
-	@$(PYTEST) -m "not slow"
+test: setup ## all tests but the slow ones, on real services, two at a time (PROCESSES=1: one by one)
+	@$(PYTEST) -m "not slow" -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder
 
 test-fast: setup ## the unit tests: seconds, no services
 	@$(PYTEST) -m "not slow and not service"

@@ -27,6 +27,25 @@ for name in [name for name in os.environ if name.startswith("YUQING_") and name 
     del os.environ[name]
 
 
+# What these folders' tests share for a session (vLLM, a Spark session, Whisper's weights) is started by one of the parallel
+# processes alone; and what takes longest begins first.
+SHARING = ("llm", "cleaning", "asr", "gateway", "crawler/browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests `--dist loadgroup` keeps together: those of a folder that shares something costly, and else those of a file."""
+    root = Path(__file__).parent
+
+    def group(item: pytest.Item) -> str:
+        file = item.path.relative_to(root).as_posix()
+        return next((folder for folder in SHARING if file.startswith(folder + "/")), file)
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    order = {folder: place for place, folder in enumerate(SHARING)}
+    items.sort(key=lambda item: order.get(group(item), len(order)))
+
+
 @dataclass(frozen=True)
 class Services:
     """Where the session's services answer."""
