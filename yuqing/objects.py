@@ -135,16 +135,31 @@ class ObjectStore:
         except (BotoCoreError, OSError) as error:
             self._fail(error, "open", "")
 
-    def put(self, key: str, data: bytes, *, content_type: str | None = None, only_if_absent: bool = False) -> bool:
-        """Store bytes. With only_if_absent one writer wins and the others get False. Raises ObjectStoreError."""
+    def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str | None = None,
+        only_if_absent: bool = False,
+        only_if_tag: str | None = None,
+    ) -> bool:
+        """Store bytes. Raises ObjectStoreError.
+
+        With only_if_absent, or with only_if_tag (what `get_tagged` gave) while the object is still the same, one writer wins
+        and the others get False.
+        """
         options: dict[str, Any] = {"ContentType": content_type} if content_type else {}
         if only_if_absent:
             options["IfNoneMatch"] = "*"
+        if only_if_tag is not None:
+            options["IfMatch"] = only_if_tag
+        conditional = only_if_absent or only_if_tag is not None
         try:
             self._client.put_object(Bucket=self.endpoint.bucket, Key=self._full(key), Body=data, **options)
         except _FAILURES as error:
-            response = getattr(error, "response", {})
-            if only_if_absent and str(response.get("Error", {}).get("Code", "")) in _EXISTS:
+            code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+            if (conditional and code in _EXISTS) or (only_if_tag is not None and code in _MISSING):
                 return False
             self._fail(error, "write", key)
         return True
@@ -172,6 +187,15 @@ class ObjectStore:
     def get(self, key: str) -> bytes:
         """An object's bytes. Raises ObjectMissing, ObjectStoreAway."""
         return b"".join(self.stream(key))
+
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        """An object's bytes and its entity tag, for `put(only_if_tag=...)`. Raises ObjectMissing, ObjectStoreAway."""
+        try:
+            response = self._client.get_object(Bucket=self.endpoint.bucket, Key=self._full(key))
+            with response["Body"] as body:
+                return body.read(), str(response["ETag"])
+        except _FAILURES as error:
+            self._fail(error, "read", key)
 
     def stream(self, key: str, *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
         """An object's bytes (from byte `first` to byte `last`, both included) in chunks of at most 1 MiB.
