@@ -5,6 +5,7 @@ From here everything is imported: `from yuqing.settings import Settings`.
 
 from yuqing.settings.asr import ASRSettings
 from yuqing.settings.cleaning import CleaningSettings
+from yuqing.settings.cluster import ClusterSettings
 from yuqing.settings.crawler import CrawlerSettings
 from yuqing.settings.gateway import GatewaySettings
 from yuqing.settings.llm import LLMSettings
@@ -34,6 +35,7 @@ __all__ = [
     "PREFIX",
     "ASRSettings",
     "CleaningSettings",
+    "ClusterSettings",
     "CrawlerSettings",
     "DatabaseSettings",
     "EmbeddedSettings",

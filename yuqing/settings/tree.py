@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from yuqing.errors import YuqingError
 from yuqing.settings.asr import ASRSettings
 from yuqing.settings.cleaning import CleaningSettings
+from yuqing.settings.cluster import ClusterSettings
 from yuqing.settings.crawler import CrawlerSettings
 from yuqing.settings.gateway import GatewaySettings
 from yuqing.settings.llm import LLMSettings
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     telemetry: TelemetrySettings = TelemetrySettings()
     models: ModelSettings = ModelSettings()
     retention: RetentionSettings = RetentionSettings()
+    cluster: ClusterSettings = ClusterSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,168 @@
+"""`yuqing k8s`: an operator's view of the cluster, and what to do there without writing YAML."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yuqing.errors import YuqingError
+from yuqing.settings import get_settings
+
+if TYPE_CHECKING:
+    from yuqing.cluster.connection import Cluster
+    from yuqing.cluster.status import Status
+
+app = typer.Typer(help="The cluster: status, start jobs, logs, adapters, doctor.", no_args_is_help=True)
+adapters = typer.Typer(help="Adapters of the language model on the cluster.", no_args_is_help=True)
+app.add_typer(adapters, name="adapters")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_WIDTH = 118
+
+
+def _cluster() -> Cluster:
+    from yuqing.cluster.connection import Cluster
+
+    return Cluster(get_settings())
+
+
+@app.command("status")
+def status(as_json: Json = False) -> None:
+    """Pods, jobs, schedules, queues and GPUs of the namespace."""
+    from yuqing.cluster.status import status as look
+
+    found = look(_cluster(), get_settings())
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False, default=lambda time: time.isoformat()))
+        return
+    _print_status(found, datetime.now(UTC))
+
+
+def age(then: datetime | None, now: datetime) -> str:
+    """How long ago, as kubectl writes it: 45s, 12m, 3h, 9d; "" for never."""
+    if then is None:
+        return ""
+    seconds = max(0, int((now - then).total_seconds()))
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def _print_status(found: Status, now: datetime) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else _WIDTH)
+
+    def show(title: str, columns: list[str], rows: list[list[str]]) -> None:
+        if not rows:
+            return
+        table = Table(*columns, box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+        for row in rows:
+            table.add_row(*(cell.replace("[", r"\[") for cell in row))
+        console.print(table)
+
+    ready = sum(pod.ready for pod in found.pods)
+    console.print(f"namespace {found.namespace} at {found.server}: {len(found.pods)} pods, {ready} ready")
+    show(
+        "pods",
+        ["stage", "pod", "ready", "state", "restarts", "age", "node"],
+        [
+            [
+                pod.component,
+                pod.name,
+                "yes" if pod.ready else "no",
+                pod.state,
+                str(pod.restarts),
+                age(pod.started, now),
+                pod.node,
+            ]
+            for pod in found.pods
+        ],
+    )
+    show(
+        "jobs",
+        ["stage", "job", "state", "started", "took"],
+        [
+            [
+                job.component,
+                job.name,
+                job.state,
+                age(job.started, now),
+                age(job.started, job.finished) if job.finished else "",
+            ]
+            for job in found.jobs
+        ],
+    )
+    show(
+        "schedules",
+        ["stage", "cronjob", "schedule", "running", "last run", "last success"],
+        [
+            [
+                item.component,
+                item.name,
+                item.schedule + (" (suspended)" if item.suspended else ""),
+                str(item.running),
+                age(item.last_run, now),
+                age(item.last_success, now),
+            ]
+            for item in found.schedules
+        ],
+    )
+    show(
+        "queues",
+        ["queue", "waiting", "running", "failed", "oldest"],
+        [
+            [item.name, str(item.waiting), str(item.running), str(item.failed), f"{item.oldest_s:.0f}s"]
+            for item in found.queues
+        ],
+    )
+    show(
+        "GPUs",
+        ["node", "model", "usable", "taken"],
+        [[node.name, node.model, str(node.usable), str(node.taken)] for node in found.gpus],
+    )
+    for name, reason in found.missing.items():
+        console.print(f"{name}: {reason}", markup=False)
+
+
+@app.command("trigger")
+def trigger(
+    name: Annotated[str, typer.Argument(help="A CronJob of the namespace.")],
+    wait: Annotated[float | None, typer.Option(min=1, help="Wait for the Job's end, at most so many seconds.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also beside a Job of it that runs.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a Job of a CronJob now. With --wait the exit status is 1 unless it succeeds in time."""
+    from yuqing.cluster.jobs import trigger as start
+    from yuqing.cluster.jobs import wait_for
+
+    cluster = _cluster()
+    made = start(cluster, name, force=force)
+    reached = wait_for(cluster, made.name, wait) if wait else "running"
+    if as_json:
+        typer.echo(json.dumps({"job": made.name, "cronjob": made.cronjob, "state": reached}))
+    else:
+        typer.echo(f"{made.name}: {'started' if not wait else reached}")
+    if wait and reached != "succeeded":
+        raise typer.Exit(1)
+
+
+@app.command("logs")
+def logs(
+    stage: Annotated[str, typer.Argument(help="A stage, as `yuqing k8s status` names it.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the pods end, or Ctrl-C.")] = False,
+    tail: Annotated[int, typer.Option(min=0, help="The last lines of each pod.")] = 100,
+    previous: Annotated[bool, typer.Option("--previous", help="Of the containers before their last restart.")] = False,
+) -> None:
+    """The log of a stage's pods, each line under its pod's name."""
+    from yuqing.cluster.logs import logs as read
+
+    if follow and previous:
+        raise YuqingError("what ran before has ended, and cannot be followed", cure="leave one of them out")
+    for pod, line in read(_cluster(), stage, follow=follow, tail=tail, previous=previous):
+        typer.echo(f"{pod}  {line}")
