@@ -131,6 +131,16 @@ def roll_back(store: ObjectStore, *, by: str, seen: Seen | None = None) -> Activ
     return _write(store, previous, by, seen)
 
 
+def withdraw(store: ObjectStore, seen: Seen) -> None:
+    """Take the choice back where nothing had been active before: the servers follow their settings again.
+
+    S3 has no conditional delete: a change between the look and the deletion is lost. Raises ActiveConflict, ObjectStoreAway.
+    """
+    if read_active(store).tag != seen.tag:
+        raise ActiveConflict(f"somebody else changed {ACTIVE} meanwhile", cure="look at `yuqing llm adapters list`")
+    store.delete(ACTIVE)
+
+
 def _write(store: ObjectStore, choice: Choice, by: str, seen: Seen) -> Active:
     old = seen.active
     if old and (old.adapter, old.sha256) == (choice.adapter, choice.sha256):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -166,3 +168,47 @@ def logs(
         raise YuqingError("what ran before has ended, and cannot be followed", cure="leave one of them out")
     for pod, line in read(_cluster(), stage, follow=follow, tail=tail, previous=previous):
         typer.echo(f"{pod}  {line}")
+
+
+@app.command("doctor")
+def doctor(as_json: Json = False) -> None:
+    """What the cluster lacks for yuqing, and the cure. Exit status 1 on a failure."""
+    from yuqing.cluster.doctor import doctor as look
+    from yuqing.doctor import print_checks
+
+    checks = look(_cluster(), get_settings())
+    if as_json:
+        typer.echo(json.dumps({"checks": [check.as_dict() for check in checks]}, ensure_ascii=False))
+    else:
+        print_checks(checks)
+    raise typer.Exit(1 if any(check.state == "failed" for check in checks) else 0)
+
+
+@adapters.command("rollout")
+def rollout(
+    name: Annotated[str, typer.Argument(help="An adapter on S3.")],
+    canary: Annotated[
+        Path | None, typer.Option(help="JSON lines of texts with their sentiment; default: three that are shipped.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an adapter active, wait until every server serves it, ask each a canary; go back when that fails."""
+    from yuqing.cluster.rollout import CANARY, roll_out
+    from yuqing.objects import ObjectStore
+
+    settings = get_settings()
+    outcome = roll_out(
+        _cluster(),
+        ObjectStore.from_settings(settings),
+        settings,
+        name,
+        by=getpass.getuser(),
+        canary=canary or CANARY,
+        tell=lambda words: typer.echo(words, err=True),
+    )
+    if as_json:
+        active = outcome.active
+        answer = {"adapter": active.adapter, "sha256": active.sha256, "generation": active.generation}
+        typer.echo(json.dumps({**answer, "pods": outcome.pods, "agreement": outcome.agreement}))
+    else:
+        typer.echo(f"{name} is rolled out to {len(outcome.pods)} servers")
