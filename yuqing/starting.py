@@ -63,7 +63,7 @@ def runs(settings: Settings, stage: Stage) -> list[Run]:
     """The stage's runs that are known, the latest first. Raises ClusterError."""
     if connection.inside():
         cluster = connection.Cluster(settings)
-        found = cluster.list(
+        found = cluster.items(
             "list the Jobs", jobs.JOBS, labelSelector=f"{connection.PART_OF},{connection.COMPONENT}={stage}"
         )
         listed = [

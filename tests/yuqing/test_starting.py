@@ -64,10 +64,10 @@ def test_in_a_pod_what_is_missing_is_told(server: ApiServer, in_pod: Settings) -
 def test_a_pods_token_is_read_again_when_it_is_refused(server: ApiServer, in_pod: Settings, tmp_path: Path) -> None:
     cluster = connection.Cluster(in_pod)
     assert cluster.inside and cluster.namespace == "yuqing"
-    assert cluster.list("list the pods", "/api/v1/namespaces/{namespace}/pods") == []
+    assert cluster.items("list the pods", "/api/v1/namespaces/{namespace}/pods") == []
     server.tokens = {"token-2"}
     (tmp_path / "token").write_text("token-2")  # the kubelet renews it before the minute that the client waits is over
-    assert cluster.list("list the pods", "/api/v1/namespaces/{namespace}/pods") == []
+    assert cluster.items("list the pods", "/api/v1/namespaces/{namespace}/pods") == []
 
 
 def _until(reached: Callable[[], bool]) -> None:

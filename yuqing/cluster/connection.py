@@ -117,7 +117,7 @@ class Cluster:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise NoCluster(f"no Kubernetes cluster is configured: {reason}", cure=_CURE_NONE) from None
         # Only reading is repeated by itself: a POST whose answer was lost may have been heard.
-        configuration.retries = urllib3.Retry(  # type: ignore[assignment]
+        configuration.retries = urllib3.Retry(
             total=3,
             backoff_factor=0.2,
             backoff_jitter=0.1,
@@ -177,23 +177,16 @@ class Cluster:
 
         return self.ask(what, call)
 
-    def list(self, what: str, path: str, **query: object) -> list[dict[str, Any]]:
+    def items(self, what: str, path: str, **query: object) -> list[dict[str, Any]]:
         """All items of a list, page by page. Raises as `ask`."""
-        return self.list_at(what, path, **query)[0]
-
-    def list_at(self, what: str, path: str, **query: object) -> tuple[list[dict[str, Any]], str]:
-        """All items of a list, and the version at which a watch of it begins. Raises as `ask`."""
-        items: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
         token = ""
         while True:
-            page = self.request(
-                what, "GET", path, {**query, "limit": _A_PAGE, **({"continue": token} if token else {})}
-            )
-            items += page.get("items") or []
-            metadata = page.get("metadata") or {}
-            token = metadata.get("continue") or ""
+            page = self.request(what, "GET", path, {**query, "limit": _A_PAGE, "continue": token or None})
+            found += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
-                return items, str(metadata.get("resourceVersion") or "")
+                return found
 
     def lines(self, what: str, path: str, silence_s: float | None = None, **query: object) -> Iterator[str]:
         """The lines of an answer that goes on (a log, a watch) until the server ends it.

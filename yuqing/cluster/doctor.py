@@ -98,7 +98,7 @@ def workloads(cluster: Cluster, templates: list[tuple[str, dict[str, Any]]]) -> 
     """Deployments and StatefulSets with fewer replicas than asked for, CronJobs that are suspended; collects pod templates."""
     found = 0
     for path, kind in _OWNERS.items():
-        for item in cluster.list(f"list the {path.rpartition('/')[2]}", path, labelSelector=PART_OF):
+        for item in cluster.items(f"list the {path.rpartition('/')[2]}", path, labelSelector=PART_OF):
             found += 1
             name, spec, now = item["metadata"]["name"], item["spec"], item.get("status") or {}
             template = spec["jobTemplate"]["spec"]["template"] if kind == "CronJob" else spec["template"]
@@ -134,7 +134,7 @@ def gpu_plugin(cluster: Cluster, specs: list[dict[str, Any]]) -> Iterator[Check]
         yield Check("GPU plug-in", "ok", "no pod asks for a GPU")
         return
     offered = {}
-    for node in cluster.list("list the nodes", "/api/v1/nodes"):
+    for node in cluster.items("list the nodes", "/api/v1/nodes"):
         found = node.get("status") or {}
         usable, there = (quantity((found.get(part) or {}).get(GPU)) for part in ("allocatable", "capacity"))
         if usable < there:
@@ -159,8 +159,8 @@ def gpu_plugin(cluster: Cluster, specs: list[dict[str, Any]]) -> Iterator[Check]
 
 def storage(cluster: Cluster) -> Iterator[Check]:
     """Claims that are not bound, and the storage class that they would need."""
-    claims = cluster.list("list the claims", "/api/v1/namespaces/{namespace}/persistentvolumeclaims")
-    classes = cluster.list("list the storage classes", "/apis/storage.k8s.io/v1/storageclasses")
+    claims = cluster.items("list the claims", "/api/v1/namespaces/{namespace}/persistentvolumeclaims")
+    classes = cluster.items("list the storage classes", "/apis/storage.k8s.io/v1/storageclasses")
     known = {item["metadata"]["name"] for item in classes}
     mark = "storageclass.kubernetes.io/is-default-class"
     defaults = [item for item in classes if (item["metadata"].get("annotations") or {}).get(mark) == "true"]

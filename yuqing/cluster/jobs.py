@@ -48,7 +48,7 @@ def owner(job: dict[str, Any]) -> str:
 def cronjobs(cluster: Cluster, component: str | None = None) -> list[dict[str, Any]]:
     """The namespace's CronJobs of yuqing, of one component (the stage's name) or all. Raises ClusterError."""
     selector = PART_OF + (f",app.kubernetes.io/component={component}" if component else "")
-    return cluster.list("list the CronJobs", CRONJOBS, labelSelector=selector)
+    return cluster.items("list the CronJobs", CRONJOBS, labelSelector=selector)
 
 
 def trigger(
@@ -82,7 +82,7 @@ def trigger(
 
 def _refuse_second(cluster: Cluster, cronjob: dict[str, Any]) -> None:
     uid = cronjob["metadata"]["uid"]
-    for job in cluster.list("list the Jobs", JOBS):
+    for job in cluster.items("list the Jobs", JOBS):
         owners = job["metadata"].get("ownerReferences") or []
         if state(job) == "running" and any(item.get("uid") == uid for item in owners):
             raise Conflict(

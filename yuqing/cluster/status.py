@@ -123,7 +123,7 @@ def pods(cluster: Cluster, component: str | None = None) -> list[PodState]:
 def pod_objects(cluster: Cluster, component: str | None = None) -> list[dict[str, Any]]:
     """The same as the API server's objects. Raises ClusterError."""
     selector = PART_OF + (f",{COMPONENT}={component}" if component else "")
-    return cluster.list("list the pods", PODS, labelSelector=selector)
+    return cluster.items("list the pods", PODS, labelSelector=selector)
 
 
 def pod_state(pod: dict[str, Any]) -> PodState:
@@ -176,7 +176,7 @@ def job_runs(cluster: Cluster) -> list[JobRun]:
             _time((job.get("status") or {}).get("startTime")),
             _time((job.get("status") or {}).get("completionTime")),
         )
-        for job in cluster.list("list the Jobs", jobs.JOBS, labelSelector=PART_OF)
+        for job in cluster.items("list the Jobs", jobs.JOBS, labelSelector=PART_OF)
     ]
     latest = sorted(found, key=lambda job: str(job.started or ""), reverse=True)
     running = [job for job in latest if job.state == "running"]
@@ -212,16 +212,16 @@ def gpus(cluster: Cluster, missing: dict[str, str]) -> list[NodeGpus]:
     """
     nodes = [
         node
-        for node in cluster.list("list the nodes", "/api/v1/nodes")
+        for node in cluster.items("list the nodes", "/api/v1/nodes")
         if quantity(((node.get("status") or {}).get("allocatable") or {}).get(GPU))
     ]
     if not nodes:
         return []
     try:
-        holders = cluster.list("list the pods of all namespaces", "/api/v1/pods")
+        holders = cluster.items("list the pods of all namespaces", "/api/v1/pods")
     except NotAllowed:
         missing["gpus"] = f"only pods of {cluster.namespace} are counted: the account may not list those of others"
-        holders = cluster.list("list the pods", PODS)
+        holders = cluster.items("list the pods", PODS)
     taken = taken_by_node(holders)
     return [
         NodeGpus(
@@ -279,7 +279,11 @@ def queues_of_metrics(page: str) -> list[QueueDepth]:
                 counts[sample.labels["queue"]]["oldest"] = sample.value
     return [
         QueueDepth(
-            name, *(int(found.get(key, 0)) for key in ("todo", "doing", "failed")), oldest_s=found.get("oldest", 0.0)
+            name,
+            waiting=int(found.get("todo", 0)),
+            running=int(found.get("doing", 0)),
+            failed=int(found.get("failed", 0)),
+            oldest_s=found.get("oldest", 0.0),
         )
         for name, found in sorted(counts.items())
     ]
