@@ -8,7 +8,6 @@ import psycopg
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.staticfiles import StaticFiles
 
 import yuqing
 from gateway import problems
@@ -29,8 +28,8 @@ from gateway.api import (
 )
 from gateway.forgetting import forget
 from gateway.middleware import RequestContext
-from gateway.pages import document, overview, sign_in
-from gateway.pages.rendering import STATIC, Bounce, Elsewhere, redirect
+from gateway.pages import document, overview, search, sign_in
+from gateway.pages.rendering import STATIC, Bounce, Elsewhere, VersionedFiles, redirect
 from gateway.resources import open_gateway
 from gateway.watching import watch_pending
 from yuqing.settings import Settings
@@ -81,9 +80,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.gateway = open_gateway(settings)
     api = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, analyze, keys, health)
-    for resource in (*api, sign_in, overview, document):
+    for resource in (*api, sign_in, overview, search, document):
         app.include_router(resource.router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", VersionedFiles(directory=STATIC), name="static")
     answers.describe_problems(app)
     problems.install(app)
     app.add_exception_handler(Elsewhere, _redirect)

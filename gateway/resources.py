@@ -6,6 +6,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import Request
@@ -47,6 +48,11 @@ class Gateway:
     def exports(self) -> asyncio.Semaphore:
         """As many exports as may be written at the same time: each holds a connection until its last row."""
         return asyncio.Semaphore(self.settings.gateway.exports)
+
+    @cached_property
+    def remembered(self) -> dict[Any, Any]:
+        """What a page keeps for a moment; whoever keeps something bounds and ages it."""
+        return {}
 
     @cached_property
     def weights(self) -> dict[str, float]:

@@ -79,6 +79,13 @@ async def stream(
     wait: Annotated[float, Query(ge=0, le=86400, description="seconds after which the stream ends")] = 86400,
 ) -> Response:
     """`event` is `document` or `verdict`; `data` is JSON. With `Last-Event-ID` nothing since then is missed (for a week)."""
+    return await live_events(request, caller, company, last_event_id, wait)
+
+
+async def live_events(
+    request: Request, caller: Caller, company: int | None, last_event_id: str | None, wait: float
+) -> Response:
+    """The stream for a caller; Problem 422, 404 or 503."""
     gateway = gateway_of(request)
     place = Place.parse(last_event_id) if last_event_id else None
     if last_event_id and place is None:

@@ -21,8 +21,8 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_prefe
 def _back(request: Request) -> str:
     """The list that the reader came from, with its filters."""
     came_from = urlsplit(request.headers.get("referer", ""))
-    if came_from.netloc == request.headers.get("host") and came_from.path == "/" and came_from.query:
-        return f"/?{came_from.query}"
+    if came_from.netloc == request.headers.get("host") and came_from.path in ("/", "/search") and came_from.query:
+        return f"{came_from.path}?{came_from.query}"
     return "/"
 
 

@@ -1,69 +1,135 @@
-"""/: the watchlist and the latest documents."""
+"""/: the watchlist as it stands, and the latest documents; /live: what is new as it comes."""
 
 import re
-from dataclasses import replace
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Header, Query, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from gateway import sessions
 from gateway.api.companies import NewCompany, add_company
+from gateway.api.events import live_events
 from gateway.auth import Caller
-from gateway.filters import DocumentFilterQuery, Paging, PagingQuery
+from gateway.pages.period import CHOICES, Days, chosen
 from gateway.pages.rendering import remember_preferences, render
 from gateway.pages.sign_in import signed_in
 from gateway.problems import Problem
-from gateway.queries.companies import list_companies
+from gateway.queries import attention
+from gateway.queries.attention import Day, Order, Standing
 from gateway.queries.documents import list_documents
 from gateway.queries.selection import DocumentFilter
-from gateway.resources import gateway_of
+from gateway.resources import Gateway, gateway_of
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
 
-_EVERYTHING = DocumentFilter(collapse=True)
-
 SignedIn = Annotated[Caller, Depends(signed_in)]
+
+USUAL_DAYS = 7
+# More rows than a screen holds; a link shows the rest.
+SHOWN_ROWS = 40
+LATEST = 12
+# What came long ago changes only by late arrivals and corrections; the latest day is always read anew.
+_REMEMBERED_S = 300.0
+_REMEMBERED = 64  # teams and hours
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    made: float
+    days: attention.Days
+
+
+async def _days(gateway: Gateway, team_id: int, last: int) -> attention.Days:
+    """The team's days up to `last` days ago: those before the latest from memory, if they were read a moment ago."""
+    end = attention.end_of_hour(datetime.now(UTC))
+    key = ("days", team_id, end, last)
+    known: _Remembered | None = gateway.remembered.get(key)
+    async with gateway.reading.connect() as connection:
+        if known is None or time.monotonic() - known.made > _REMEMBERED_S:
+            known = _Remembered(time.monotonic(), await attention.days_of(connection, team_id, end, 1, last))
+            for old in list(gateway.remembered)[: max(0, len(gateway.remembered) + 1 - _REMEMBERED)]:
+                del gateway.remembered[old]
+            gateway.remembered[key] = known
+        latest = await attention.days_of(connection, team_id, end, 0, 0)
+    merged: dict[int, Mapping[int, Day]] = dict(known.days)
+    for company_id, days in latest.items():
+        merged[company_id] = {**merged.get(company_id, {}), **days}
+    return merged
+
+
+async def _rows(gateway: Gateway, team_id: int, period: int, order: Order) -> list[Standing]:
+    days = await _days(gateway, team_id, max(attention.SHOWN_DAYS, period + attention.NORMAL_DAYS) - 1)
+    since = attention.end_of_hour(datetime.now(UTC)) - timedelta(days=period)
+    async with gateway.reading.connect() as connection:
+        companies = await attention.companies_of(connection, team_id)
+        worst = await attention.worst_headlines(connection, team_id, since)
+    rows = [
+        attention.standing(company, days.get(company[0], {}), period, worst.get(company[0])) for company in companies
+    ]
+    return attention.ordered(rows, order)
 
 
 async def _page(
     request: Request,
     caller: Caller,
-    wanted: DocumentFilter,
-    page: Paging,
     *,
+    days: int | None = None,
+    order: Order = "attention",
+    everything: bool = False,
     status: int = 200,
     form: dict[str, str] | None = None,
     form_error: str = "",
 ) -> Response:
-    page = page.of(wanted)
-    async with gateway_of(request).reading.connect() as connection:
-        companies = await list_companies(connection, caller.team_id)
-        documents = await list_documents(connection, caller.team_id, wanted, limit=page.limit, cursor=page.cursor)
+    gateway = gateway_of(request)
+    period = chosen(request, days, None, None, USUAL_DAYS).days or USUAL_DAYS
+    rows = await _rows(gateway, caller.team_id, period, order)
+    async with gateway.reading.connect() as connection:
+        latest = await list_documents(connection, caller.team_id, DocumentFilter(), limit=LATEST)
     return render(
         request,
         "overview.html",
         status=status,
         caller=caller,
-        companies=companies,
-        chosen=next((company for company in companies if company.id == wanted.company_id), None),
-        added=next((company for company in companies if str(company.id) == request.query_params.get("added")), None),
-        documents=documents,
-        wanted=wanted,
-        words=request.query_params.get("q", ""),
-        filtered=replace(wanted, collapse=True) != _EVERYTHING,
-        is_continued=page.cursor is not None,
+        rows=rows if everything else rows[:SHOWN_ROWS],
+        total=len(rows),
+        documents=sum(row.documents for row in rows),
+        negative=sum(row.negative for row in rows),
+        unusual=[row for row in rows if row.unusual],
+        latest=latest.items,
+        days=period,
+        choices=CHOICES[:3],
+        order=order,
+        added=next((row for row in rows if str(row.company_id) == request.query_params.get("added")), None),
         form=form,
         form_error=form_error,
     )
 
 
 @router.get("/")
-async def overview(request: Request, caller: SignedIn, wanted: DocumentFilterQuery, page: PagingQuery) -> Response:
-    """The watchlist beside the latest documents, filtered by the address; reprints only when they are asked for."""
-    wanted = replace(wanted, collapse=request.query_params.get("reprints") != "all")
-    return await _page(request, caller, wanted, page)
+async def overview(
+    request: Request,
+    caller: SignedIn,
+    days: Days = None,
+    order: Annotated[Order, BeforeValidator(lambda value: value or "attention"), Query()] = "attention",
+    all: Annotated[bool, Query()] = False,  # noqa: A002 - the name of the query parameter
+) -> Response:
+    """The companies in the order of what needs attention, beside the latest documents."""
+    return await _page(request, caller, days=min(days or USUAL_DAYS, 30), order=order, everything=all)
+
+
+@router.get("/live")
+async def live(
+    request: Request,
+    caller: SignedIn,
+    last_event_id: Annotated[str | None, Header(max_length=40)] = None,
+) -> Response:
+    """Server-sent events of the team's new documents and verdicts, for the session."""
+    return await live_events(request, caller, None, last_event_id, 3600)
 
 
 def _listed(text: str) -> list[str]:
@@ -93,6 +159,5 @@ async def add(
         else:
             status, reason = 422, str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         form = {"name": name, "aliases": aliases, "exclude_words": exclude_words}
-        page = Paging(None, gateway.settings.gateway.page_size)
-        return await _page(request, caller, _EVERYTHING, page, status=status, form=form, form_error=reason)
-    return RedirectResponse(f"/?company={created.id}&added={created.id}", status_code=303)
+        return await _page(request, caller, status=status, form=form, form_error=reason)
+    return RedirectResponse(f"/?added={created.id}", status_code=303)

@@ -2,27 +2,54 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope as ServerScope
 
 from gateway import sessions
-from gateway.auth import Caller
+from gateway.auth import Caller, Scope
 from gateway.pages import marks
+from gateway.pages.formats import Formats, clock, known_zone
 from gateway.pages.strings import LANGUAGES, Language, known, translate
 from gateway.problems import Problem
 from gateway.resources import gateway_of
 
 STATIC = Path(__file__).parent / "static"
-LANGUAGE_COOKIE, THEME_COOKIE = "yuqing_lang", "yuqing_theme"
+LANGUAGE_COOKIE, THEME_COOKIE, ZONE_COOKIE = "yuqing_lang", "yuqing_theme", "yuqing_zone"
 THEMES = ("auto", "light", "dark")
 _YEAR_S = 365 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Place:
+    """An entry of the navigation, with the string `nav.<name>`, for keys with at least this scope."""
+
+    name: str
+    path: str
+    scope: Scope = "viewer"
+
+
+NAVIGATION = (Place("overview", "/"), Place("search", "/search"))
+
+
+class VersionedFiles(StaticFiles):
+    """Static files that browsers keep: their addresses carry their hash."""
+
+    async def get_response(self, path: str, scope: ServerScope) -> Response:
+        """The file; for an address with its hash for a year."""
+        response = await super().get_response(path, scope)
+        if response.status_code == 200 and scope["query_string"].startswith(b"v="):
+            response.headers["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable"
+        return response
 
 
 class Elsewhere(Exception):
@@ -75,13 +102,6 @@ def external(url: str | None) -> str | None:
     return url if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def clock(seconds: float) -> str:
-    """Seconds as m:ss or h:mm:ss."""
-    whole = int(seconds)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
 def language_of(request: Request) -> Language:
     """The reader's choice, else the browser's first language that we have, else Chinese."""
     chosen = request.cookies.get(LANGUAGE_COOKIE)
@@ -98,12 +118,17 @@ def theme_of(request: Request) -> str:
     return chosen if chosen in THEMES else "auto"
 
 
+def zone_of(request: Request) -> ZoneInfo:
+    """The reader's time zone, which the browser tells in a cookie; the gateway's until then."""
+    return known_zone(request.cookies.get(ZONE_COOKIE, "")) or gateway_of(request).zone
+
+
 def address(request: Request, **changes: object) -> str:
     """This page's address with some query parameters changed; None or "" removes one, and so does an old cursor."""
     parameters = {name: value for name, value in parse_qsl(request.url.query) if name != "cursor"}
     for name, value in changes.items():
         parameters.pop(name, None)
-        if value not in (None, ""):
+        if value not in (None, "", False):
             parameters[name] = str(value)
     query = urlencode(parameters)
     return f"{request.url.path}?{query}" if query else request.url.path
@@ -122,19 +147,32 @@ async def remember_preferences(request: Request) -> None:
 
 
 def redirect(request: Request, elsewhere: Elsewhere) -> Response:
-    """See other."""
+    """See other; a part of a page that htmx asked for becomes a whole page again."""
+    if "hx-request" in request.headers:
+        return Response(status_code=204, headers={"HX-Redirect": elsewhere.location})
     response = RedirectResponse(elsewhere.location, status_code=303)
     for name, value in elsewhere.cookies.items():
         response.set_cookie(name, value, max_age=_YEAR_S, samesite="lax", secure=request.url.scheme == "https")
     return response
 
 
+def places(request: Request, caller: Caller | None) -> list[tuple[Place, bool]]:
+    """The navigation for this caller, each entry with whether the page is in it."""
+    path = request.url.path
+    return [
+        (place, path == place.path or (place.path != "/" and path.startswith(place.path + "/")))
+        for place in NAVIGATION
+        if caller is not None and caller.may(place.scope)
+    ]
+
+
 def render(
     request: Request, template: str, *, status: int = 200, caller: Caller | None = None, **values: Any
 ) -> HTMLResponse:
-    """A page in the reader's language and theme."""
+    """A page in the reader's language, theme and time zone."""
     gateway = gateway_of(request)
     language: Language = language_of(request)
+    formats = Formats(language, zone_of(request))
 
     def t(key: str, **filled: object) -> str:
         return translate(language, key, **filled)
@@ -144,12 +182,6 @@ def render(
         key = f"{kind}.{value}"
         return t(key) if known(key) else value
 
-    def when(time: datetime, *, precise: bool = False) -> str:
-        local = time.astimezone(gateway.zone)
-        if precise or local.year != datetime.now(gateway.zone).year:
-            return f"{local:%Y-%m-%d %H:%M}"
-        return f"{local:%m-%d %H:%M}"
-
     html = (
         _environment()
         .get_template(template)
@@ -157,14 +189,21 @@ def render(
             request=request,
             path=request.url.path,
             language=language,
+            languages=LANGUAGES,
             theme=theme_of(request),
             themes=THEMES,
+            zone=formats.zone.key,
             caller=caller,
+            places=places(request, caller),
             csrf=sessions.form_token(request, gateway.secret),
             address=lambda **changes: address(request, **changes),
             t=t,
             label=label,
-            when=when,
+            when=formats.when,
+            day=formats.day,
+            number=formats.number,
+            compact=formats.compact,
+            percent=formats.percent,
             **values,
         )
     )
@@ -175,7 +214,7 @@ def render(
 
 def problem_page(request: Request, problem: Problem) -> Response:
     """An error as a page: what happened and what to do."""
-    known_statuses = {403, 404, 422, 503}
+    known_statuses = {403, 404, 409, 412, 422, 503}
     key = f"error.{problem.status}" if problem.status in known_statuses else "error.other"
     response = render(
         request,

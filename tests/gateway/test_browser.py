@@ -1,51 +1,24 @@
 """The pages in a real browser."""
 
-import shutil
 import time
 from collections.abc import Iterator
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.common.keys import Keys
 from sqlalchemy import Engine
 
 from tests.gateway import rows
+from tests.gateway.browsing import chromium, complaints, resize, sign_in, wait
 
 pytestmark = pytest.mark.service
 
 
 @pytest.fixture
 def browser() -> Iterator[webdriver.Chrome]:
-    """Debian's Chromium without a window; it may ask no host but ours, and what it logs is kept."""
-    driver = shutil.which("chromedriver")
-    assert driver is not None, "chromedriver is not installed (apt install chromium chromium-driver)"
-    options = webdriver.ChromeOptions()
-    flags = "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --window-size=1280,900 --lang=zh-CN"
-    for flag in flags.split():
-        options.add_argument(flag)
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    chromium = webdriver.Chrome(options=options, service=Service(driver))
-    yield chromium
-    chromium.quit()
-
-
-def complaints(browser: webdriver.Chrome) -> list[str]:
-    """Warnings and errors of the console since the last call."""
-    return [line["message"] for line in browser.get_log("browser") if line["level"] in ("WARNING", "SEVERE")]
-
-
-def wait(browser: webdriver.Chrome) -> WebDriverWait[webdriver.Chrome]:
-    return WebDriverWait(browser, 60)
-
-
-def sign_in(browser: webdriver.Chrome, address: str, key: str) -> None:
-    browser.get(f"{address}/?lang=zh")
-    browser.find_element(By.ID, "key").send_keys(key)
-    browser.find_element(By.CSS_SELECTOR, "#sign-in button").click()
-    wait(browser).until(lambda b: b.find_elements(By.ID, "documents"))
+    with chromium() as opened:
+        yield opened
 
 
 def in_view(browser: webdriver.Chrome, css: str) -> bool:
@@ -62,7 +35,9 @@ def test_a_reader_signs_in_filters_opens_a_document_and_checks_the_evidence(
     browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
 ) -> None:
     sign_in(browser, address, key)
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".company-name")) == 5
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".watch-name")) == 5
+    browser.find_element(By.CSS_SELECTOR, '.places a[href="/search"]').click()
+    wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".item-sentiment"))
 
     # Shapes and words stand beside each other: nothing is told by colour alone.
     for label in browser.find_elements(By.CSS_SELECTOR, ".item-sentiment .sentiment"):
@@ -72,15 +47,18 @@ def test_a_reader_signs_in_filters_opens_a_document_and_checks_the_evidence(
     # A filter applies when it is chosen.
     browser.find_element(By.CSS_SELECTOR, "select[name=sentiment] option[value=positive]").click()
     wait(browser).until(lambda b: "sentiment=positive" in b.current_url)
-    assert [item.text for item in browser.find_elements(By.CSS_SELECTOR, ".item h3")] == [
-        "澜山银行前三季度净利润增长9.1%，不良率六连降"
-    ]
+    wait(browser).until(
+        lambda b: (
+            [item.text for item in b.find_elements(By.CSS_SELECTOR, ".item h3")]
+            == ["澜山银行前三季度净利润增长9.1%，不良率六连降"]
+        )
+    )
 
-    search = browser.find_element(By.NAME, "q")
-    search.send_keys("召回")
-    search.submit()
+    wait(browser).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".chip.is-on")) == 1)
+    search = browser.find_element(By.CSS_SELECTOR, ".find input")
+    search.send_keys("召回", Keys.ENTER)
     wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, "mark.hit"))
-    browser.find_element(By.CSS_SELECTOR, f'a[href="/documents/{press["recall"]}"]').click()
+    browser.find_element(By.CSS_SELECTOR, f'h3 a[href="/documents/{press["recall"]}"]').click()
     wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".verdict"))
 
     quote = browser.find_elements(By.CSS_SELECTOR, ".verdict.is-negative .quotes a")[1]
@@ -111,7 +89,7 @@ def test_a_link_with_a_key_signs_in_without_sending_it_in_an_address(
     browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
 ) -> None:
     browser.get(f"{address}/sign-in#{key}")
-    wait(browser).until(lambda b: b.find_elements(By.ID, "documents"))
+    wait(browser).until(lambda b: b.find_elements(By.ID, "standing"))
     assert key not in browser.current_url
     browser.back()
     assert key not in browser.current_url
@@ -121,10 +99,9 @@ def test_a_link_with_a_key_signs_in_without_sending_it_in_an_address(
 def test_phone_width_english_dark_and_a_new_company(
     browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
 ) -> None:
-    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    resize(browser, 360, 740)
     sign_in(browser, address, key)
-    for path in ("/", f"/documents/{press['recall']}", f"/documents/{press['speech']}", "/?q=%E5%8F%AC"):
+    for path in ("/", f"/documents/{press['recall']}", f"/documents/{press['speech']}", "/search?q=%E5%8F%AC"):
         for choice in ("lang=en&theme=dark", "lang=zh&theme=light"):
             browser.get(f"{address}{path}{'&' if '?' in path else '?'}{choice}")
             assert browser.execute_script("return document.documentElement.scrollWidth") <= 360, (path, choice)
@@ -138,7 +115,7 @@ def test_phone_width_english_dark_and_a_new_company(
 
     def matched(b: webdriver.Chrome) -> bool:
         b.refresh()
-        return "星河汽车召回" in b.find_element(By.CSS_SELECTOR, ".documents").text
+        return "星河汽车召回" in b.find_element(By.CSS_SELECTOR, "#standing").text
 
     wait(browser).until(matched)
     assert complaints(browser) == []
@@ -162,7 +139,7 @@ def test_a_hostile_article_runs_nothing(browser: webdriver.Chrome, address: str,
             ),
         )
     sign_in(browser, address, key)
-    for path in ("/", f"/documents/{doc_id}", "/?q=%3Cscript%3E%22%3E"):
+    for path in ("/", f"/documents/{doc_id}", "/search?q=%3Cscript%3E%22%3E"):
         browser.get(address + path)
         time.sleep(0.3)
         assert browser.title != "owned"

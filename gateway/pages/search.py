@@ -1,0 +1,129 @@
+"""/search: the team's documents by words and filters; /search/export: all of them as a file."""
+
+from typing import Annotated
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from gateway.api.export import export as export_documents
+from gateway.auth import demand
+from gateway.filters import (
+    CategoryIs,
+    CompanyId,
+    CursorText,
+    KindIs,
+    Limit,
+    RiskFrom,
+    SentimentIs,
+    SiteIs,
+    SortBy,
+    SourceIs,
+    Words,
+    check_category,
+    paging,
+    terms_of,
+)
+from gateway.pages.overview import SignedIn
+from gateway.pages.period import CHOICES, Days, From, To, chosen
+from gateway.pages.rendering import remember_preferences, render
+from gateway.queries.attention import companies_of
+from gateway.queries.documents import list_documents
+from gateway.queries.selection import DocumentFilter
+from gateway.resources import gateway_of
+from gateway.tables import Format
+from yuqing.contracts import CATEGORIES
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
+
+# In the order in which they are shown.
+FILTERS = ("company", "sentiment", "risk", "category", "kind", "source", "site", "days", "from", "to", "reprints")
+
+
+def page_filter(
+    request: Request,
+    q: Words = None,
+    company: CompanyId = None,
+    sentiment: SentimentIs = None,
+    risk: RiskFrom = None,
+    category: CategoryIs = None,
+    kind: KindIs = None,
+    source: SourceIs = None,
+    site: SiteIs = None,
+    days: Days = None,
+    first: From = None,
+    last: To = None,
+    reprints: Annotated[str, Query(max_length=10)] = "",
+    sort: SortBy = None,
+) -> DocumentFilter:
+    """The filter of the page: the API's, but for the period in days of the reader, and reprints left out unless asked for."""
+    check_category(category)
+    terms = terms_of(q)
+    period = chosen(request, days, first, last, 30).period if days or first or last else None
+    return DocumentFilter(
+        company_id=company,
+        sentiment=sentiment,
+        risk=risk,
+        category=category,
+        kind=kind,
+        source=source,
+        site=site,
+        since=period.since if period else None,
+        until=period.until if period and not days else None,
+        terms=terms,
+        collapse=reprints != "all",
+        sort="time" if sort is None or (sort == "relevance" and terms is None) else sort,
+    )
+
+
+PageFilter = Annotated[DocumentFilter, Depends(page_filter)]
+
+
+def filters_on(request: Request) -> list[tuple[str, str]]:
+    """(parameter, value) of the filters in the address."""
+    given = {name: value for name, value in parse_qsl(request.url.query) if value}
+    return [(name, given[name]) for name in FILTERS if name in given]
+
+
+@router.get("/search")
+async def search(
+    request: Request,
+    caller: SignedIn,
+    wanted: PageFilter,
+    cursor: CursorText = None,
+    limit: Limit = None,
+) -> Response:
+    """The form, the filters that are on, and a page of what fits."""
+    page = paging(request, cursor, limit).of(wanted)
+    async with gateway_of(request).reading.connect() as connection:
+        companies = await companies_of(connection, caller.team_id)
+        documents = await list_documents(connection, caller.team_id, wanted, limit=page.limit, cursor=page.cursor)
+    names = {str(company_id): name for company_id, name, _ in companies}
+    return render(
+        request,
+        "search.html",
+        caller=caller,
+        companies=sorted(companies, key=lambda company: company[1]),
+        names=names,
+        documents=documents,
+        wanted=wanted,
+        words=request.query_params.get("q", ""),
+        given=dict(parse_qsl(request.url.query)),
+        filters=filters_on(request),
+        categories=CATEGORIES,
+        choices=CHOICES,
+        is_continued=page.cursor is not None,
+        export=urlencode([(name, value) for name, value in parse_qsl(request.url.query) if name != "cursor" and value]),
+    )
+
+
+@router.get("/search/export")
+async def export(
+    request: Request,
+    caller: SignedIn,
+    wanted: PageFilter,
+    format: Annotated[Format, Query()] = "csv",  # noqa: A002 - the name of the query parameter
+) -> Response:
+    """The list as a file. Needs the scope analyst; written into the audit log."""
+    demand(caller, "analyst")
+    return await export_documents(request, caller, wanted, format, False)

@@ -1,0 +1,3 @@
+"""The company page."""
+
+STRINGS: dict[str, tuple[str, str]] = {}

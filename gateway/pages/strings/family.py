@@ -1,0 +1,3 @@
+"""The family page."""
+
+STRINGS: dict[str, tuple[str, str]] = {}

@@ -1,0 +1,60 @@
+"""The overview: the watchlist, and what comes in."""
+
+STRINGS: dict[str, tuple[str, str]] = {
+    "overview": ("总览", "Overview"),
+    "overview.lead": (
+        "最近{period}，{companies} 家公司共 {documents} 篇，其中负面 {negative} 篇。",
+        "In the last {period}: {documents} documents on {companies} companies, {negative} of them negative.",
+    ),
+    "overview.unusual": ("声量明显高于平时：", "Far above their normal volume: "),
+    "overview.calm": ("没有公司的声量明显高于平时。", "No company is far above its normal volume."),
+    "overview.normal": ("平时 {normal}", "normally {normal}"),
+    "overview.times": ("{times} 倍", "{times}×"),
+    "overview.no-normal": ("历史不足一周", "less than a week of history"),
+    "overview.trend": ("近 30 天", "Last 30 days"),
+    "overview.trend.label": (
+        "近 30 天每天篇数：最少 {least}，最多 {most}，最近 24 小时 {latest}",
+        "Documents a day over 30 days: least {least}, most {most}, latest {latest}",
+    ),
+    "overview.volume": ("声量", "Volume"),
+    "overview.worst": ("最需要看的负面报道", "Worst negative document"),
+    "overview.none": ("没有负面报道", "no negative document"),
+    "overview.order.attention": ("需要关注", "Attention"),
+    "overview.all": ("显示全部 {count} 家公司", "Show all {count} companies"),
+    "overview.pending": ("{count} 篇待分析", "{count} pending"),
+    "overview.disabled": ("已停用", "switched off"),
+    "watchlist": ("关注名单", "Watchlist"),
+    "watchlist.empty": ("还没有关注任何公司", "You watch no company yet"),
+    "watchlist.empty.do": (
+        "添加一家公司：已收集的报道会在几秒内匹配，新的报道会自动归入。",
+        "Add one: collected documents are matched within seconds, new ones as they come.",
+    ),
+    "company.add": ("添加公司", "Add a company"),
+    "company.name": ("名称", "Name"),
+    "company.aliases": ("别名", "Other names"),
+    "company.aliases.hint": ("用逗号分开，如：苹果，iPhone", "Separated by commas, such as 苹果, iPhone"),
+    "company.exclude": ("排除词", "Exclude words"),
+    "company.exclude.hint": (
+        "名称在这些词里另有所指，如：苹果树",
+        "Words in which a name means something else, such as 苹果树",
+    ),
+    "company.submit": ("开始关注", "Start watching"),
+    "company.added": (
+        "已开始关注「{name}」，正在已有报道中查找，几秒后刷新即可看到。",
+        "You now watch “{name}”. Existing documents are being matched; reload in a few seconds.",
+    ),
+    "company.viewer": (
+        "您的密钥只能查看，请向管理员申请 analyst 权限。",
+        "Your key may only read; ask for the scope analyst.",
+    ),
+    "live": ("最新报道", "Latest documents"),
+    "live.on": ("实时", "Live"),
+    "live.off": ("未连接，正在重试", "Not connected, trying again"),
+    "live.new": ("刚刚到达 {count} 条", "{count} just came"),
+    "live.empty": ("还没有报道", "No documents yet"),
+    "live.empty.do": (
+        "关注的公司出现在新闻里，就会列在这里。请运行采集和分析：",
+        "News that mention your companies will be listed here. Run a crawl and the analysis:",
+    ),
+    "live.more": ("查看全部报道", "All documents"),
+}
