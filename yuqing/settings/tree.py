@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from yuqing.errors import YuqingError
 from yuqing.settings.asr import ASRSettings
+from yuqing.settings.backup import BackupSettings
 from yuqing.settings.cleaning import CleaningSettings
 from yuqing.settings.cluster import ClusterSettings
 from yuqing.settings.crawler import CrawlerSettings
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     telemetry: TelemetrySettings = TelemetrySettings()
     models: ModelSettings = ModelSettings()
     retention: RetentionSettings = RetentionSettings()
+    backup: BackupSettings = BackupSettings()
     cluster: ClusterSettings = ClusterSettings()
 
     @classmethod

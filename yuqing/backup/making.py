@@ -1,0 +1,204 @@
+"""Making a backup, and deleting old ones."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from yuqing.backup import database
+from yuqing.backup.layout import (
+    DATA,
+    DUMPS,
+    MANIFESTS,
+    PART_ENTRIES,
+    RECORDS,
+    Entry,
+    Part,
+    Record,
+    data_key,
+    dump_json,
+    entries,
+    known_entries,
+    rank,
+    read_record,
+    record_ids,
+    target_endpoint,
+    write_part,
+)
+from yuqing.contracts import now
+from yuqing.endpoints import database_url
+from yuqing.identity import new_ulid
+from yuqing.objects import ObjectInfo, ObjectMissing, ObjectStore
+from yuqing.settings import Settings
+from yuqing.telemetry import get_logger
+
+T = TypeVar("T")
+R = TypeVar("R")
+log = get_logger(__name__)
+_IN_MEMORY = 2**22  # bytes of an object; larger ones wait on the disk while their hash is computed
+_PHASES = ("seen/", "raw/", "media/", "")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What deleting old backups removed: backups (broken ones too), contents, and their bytes."""
+
+    backups: int
+    contents: int
+    bytes: int
+
+
+def stores(settings: Settings) -> tuple[ObjectStore, ObjectStore]:
+    """What is backed up, and where to. Raises NotConfigured, BackupError when they are one bucket."""
+    return ObjectStore.from_settings(settings), ObjectStore(target_endpoint(settings))
+
+
+def back_up(settings: Settings, watch: Callable[[int], None] = lambda _: None, *, full: bool = False) -> Record:
+    """Make a backup: the database, then the objects that earlier ones do not hold. `watch` hears of each object.
+
+    Killed on the way it leaves no backup; what it had copied is not copied again by the next. With `full` nothing of earlier
+    backups is trusted: every object is read, and its content written anew, which mends a damaged one.
+
+    Raises BackupError (another one is under way, no pg_dump), DatabaseAway, ObjectStoreError, NotConfigured.
+    """
+    source, backups = stores(settings)
+    name, started = new_ulid().lower(), now()
+    backups.ensure_bucket()
+    dump = database.dump(database_url(settings), backups, name, settings.backup)
+    log.info("database dumped", backup=name, bytes=dump.bytes, revision=dump.revision)
+    parts: list[Part] = []
+    count = total = fresh = 0
+    for chunk in _chunks(_objects(source, backups, settings, full), PART_ENTRIES):
+        parts.append(write_part(backups, name, len(parts), [entry for entry, _ in chunk]))
+        for entry, copied in chunk:
+            count, total, fresh = count + 1, total + entry.size, fresh + copied
+            watch(count)
+    where = f"s3://{source.endpoint.bucket}/{source.endpoint.prefix}"
+    record = Record(
+        id=name,
+        started=started,
+        finished=now(),
+        source=where,
+        database=dump,
+        parts=parts,
+        objects=count,
+        bytes=total,
+        new_bytes=fresh,
+    )
+    backups.put(f"{RECORDS}{name}.json", dump_json(record), content_type="application/json")
+    log.info("backup complete", backup=name, objects=count, bytes=total, new_bytes=fresh)
+    return record
+
+
+def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while chunk := list(islice(items, size)):
+        yield chunk
+
+
+def listed(source: ObjectStore, exclude: list[str]) -> Iterator[ObjectInfo]:
+    """Every object that is backed up, in the order of `rank`. Raises ObjectStoreAway."""
+    for phase in _PHASES:
+        for item in source.list(phase):
+            if (phase or rank(item.key)[0] == len(_PHASES) - 1) and not item.key.startswith(tuple(exclude)):
+                yield item
+
+
+def _objects(source: ObjectStore, backups: ObjectStore, settings: Settings, full: bool) -> Iterator[tuple[Entry, int]]:
+    """Each object's entry, and the bytes that had to be copied for it; several are copied at the same time."""
+    earlier = iter(()) if full else known_entries(backups)
+    pairs = _paired(listed(source, settings.backup.exclude), earlier)
+    with ThreadPoolExecutor(settings.backup.copies) as copiers:
+        work = _beside(copiers, lambda pair: _copy(source, backups, *pair, full), pairs)
+        yield from (found for found in work if found)
+
+
+def _paired(items: Iterator[ObjectInfo], earlier: Iterator[Entry]) -> Iterator[tuple[ObjectInfo, Entry | None]]:
+    """Each object with what an earlier backup knows of it; both lists are in the order of `rank`, and neither is held in memory."""
+    entry = next(earlier, None)
+    for item in items:
+        while entry and rank(entry.key) < rank(item.key):
+            entry = next(earlier, None)
+        found = None
+        while entry and entry.key == item.key:  # of several backups, one may know it as it is
+            if entry.is_still(item.size, item.tag, item.modified):
+                found = entry
+            entry = next(earlier, None)
+        yield item, found
+
+
+def _beside(pool: ThreadPoolExecutor, call: Callable[[T], R], items: Iterator[T]) -> Iterator[R]:
+    """As map, in order, with a bounded number under way."""
+    window = [pool.submit(call, item) for item in islice(items, 64)]
+    for item in items:
+        yield window.pop(0).result()
+        window.append(pool.submit(call, item))
+    for future in window:
+        yield future.result()
+
+
+def _copy(
+    source: ObjectStore, backups: ObjectStore, item: ObjectInfo, known: Entry | None, full: bool
+) -> tuple[Entry, int] | None:
+    """The object's entry and the bytes copied; None when it was deleted since it was listed. Raises ObjectStoreError."""
+    if known:
+        return known, 0
+    try:
+        content_type, chunks = source.opened(item.key)
+    except ObjectMissing:
+        return None
+    digest, size = hashlib.sha256(), 0
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            spool.write(chunk)
+        sha256 = digest.hexdigest()
+        entry = Entry(
+            key=item.key,
+            size=size,
+            tag=item.tag,
+            modified=item.modified,
+            content_type=content_type,
+            sha256=sha256,
+        )
+        if size != item.size:  # overwritten since it was listed: the next backup looks again
+            entry = entry.model_copy(update={"tag": ""})
+        if not full and backups.exists(data_key(sha256)):
+            return entry, 0
+        spool.seek(0)
+        backups.put_stream(data_key(sha256), spool)
+    return entry, size
+
+
+def prune(settings: Settings, keep: int) -> Pruned:
+    """Delete all but the last `keep` complete backups, those broken off before the last, and what contents no other holds.
+
+    Raises BackupError when a backup is under way or a kept one is damaged: then nothing is deleted.
+    """
+    _, backups = stores(settings)
+    with database.locked(database_url(settings)):  # no backup runs meanwhile, which might count on a content
+        complete = record_ids(backups)
+        kept = complete[-keep:]
+        if not kept:
+            return Pruned(0, 0, 0)
+        names = {*backups.folders(MANIFESTS), *complete}
+        names |= {item.key.removeprefix(DUMPS).removesuffix(".dump") for item in backups.list(DUMPS)}
+        gone = sorted(name for name in names if name not in kept and name < kept[-1])
+        held = {entry.sha256 for name in kept for entry in entries(backups, read_record(backups, name))}
+        held |= {entry.sha256 for entry in known_entries(backups)}  # of those broken off since: the next counts on them
+        for name in gone:  # the record first: from then on the backup does not exist
+            backups.delete(f"{RECORDS}{name}.json")
+            for item in backups.list(f"{MANIFESTS}{name}/"):
+                backups.delete(item.key)
+            backups.delete(f"{DUMPS}{name}.dump")
+        contents = freed = 0
+        for item in backups.list(DATA):
+            if item.key.rpartition("/")[2] not in held:
+                backups.delete(item.key)
+                contents, freed = contents + 1, freed + item.size
+    return Pruned(len(gone), contents, freed)
