@@ -11,7 +11,9 @@ from starlette.middleware.gzip import GZipMiddleware
 
 import yuqing
 from gateway import problems
+from gateway.analysing import analyse_pending
 from gateway.api import (
+    adapters,
     analyze,
     answers,
     companies,
@@ -20,9 +22,14 @@ from gateway.api import (
     events,
     export,
     health,
+    jobs,
     keys,
     media,
+    quarantine,
+    sites,
+    tasks,
     trends,
+    usage,
     verdicts,
     watchlist,
 )
@@ -43,10 +50,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway = app.state.gateway
     watching = asyncio.create_task(watch_pending(gateway.settings))
     forgetting = asyncio.create_task(forget(gateway))
+    analysing = asyncio.create_task(analyse_pending(gateway))
     try:
         yield
     finally:
-        for task in (watching, forgetting):
+        for task in (watching, forgetting, analysing):
             task.cancel()
             # The queue's pool may be waiting for a database that is away.
             with suppress(asyncio.CancelledError, psycopg.Error):
@@ -80,7 +88,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.gateway = open_gateway(settings)
     api = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, analyze, keys, health)
-    for resource in (*api, sign_in, overview, search, document):
+    operations = (sites, tasks, jobs, quarantine, adapters, usage)
+    for resource in (*api, *operations, sign_in, overview, search, document):
         app.include_router(resource.router)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
     answers.describe_problems(app)

@@ -23,7 +23,11 @@ def not_modified(request: Request, current: str) -> bool:
 
 def demand_match(request: Request, current: str) -> None:
     """Problem 428 without `If-Match`, 412 when it names another state than `current`. `*` stands for any."""
-    given = request.headers.get("if-match")
+    demand_tag(request.headers.get("if-match"), current)
+
+
+def demand_tag(given: str | None, current: str) -> None:
+    """The same for a tag that came another way, as in the field of a form."""
     if given is None:
         raise Problem(
             428,

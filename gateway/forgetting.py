@@ -1,4 +1,4 @@
-"""What is kept for a while only is deleted when its time is over: events, and answers for repeated requests."""
+"""What is kept for a while only is deleted when its time is over: events, batches, answers for repeated requests."""
 
 import asyncio
 from datetime import timedelta
@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.idempotency import KEPT
 from gateway.resources import Gateway
-from yuqing.database.models import Event, IdempotentRequest
+from yuqing.database.models import AnalysisBatch, Event, IdempotentRequest
 from yuqing.telemetry import get_logger
 
 log = get_logger("gateway")
@@ -19,9 +19,10 @@ EVERY_S = 3600.0
 async def forget_once(gateway: Gateway) -> int:
     """Delete what is too old; returns how many rows."""
     events = timedelta(days=gateway.settings.gateway.events_days)
+    analyses = timedelta(days=gateway.settings.gateway.analyses_days)
     count = 0
     async with gateway.database.begin() as connection:
-        for table, age in ((Event, events), (IdempotentRequest, KEPT)):
+        for table, age in ((Event, events), (IdempotentRequest, KEPT), (AnalysisBatch, analyses)):
             done = await connection.execute(delete(table).where(table.created_at < func.now() - age))
             count += done.rowcount
     return count

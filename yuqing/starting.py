@@ -27,6 +27,8 @@ from yuqing.settings import Settings
 Stage = Literal["crawl", "clean"]
 RunState = Literal["running", "succeeded", "failed", "unknown"]
 _RUNS_SHOWN = 20
+# Records of processes whose end this process will note: until then they count as running.
+_awaited: set[Path] = set()
 
 
 class AlreadyRunning(YuqingError):
@@ -45,18 +47,21 @@ class Run:
     detail: str = ""
 
 
-def start(settings: Settings, stage: Stage, sites: Sequence[str] = (), *, by: str = "") -> list[Run]:
+def start(
+    settings: Settings, stage: Stage, sites: Sequence[str] = (), *, options: Sequence[str] = (), by: str = ""
+) -> list[Run]:
     """Start a crawl (of these sites, or of all) or a clean, and return at once.
 
-    In a cluster every CronJob of the stage gets a Job; with sites there is one Job, for these. `by` is kept with the run. Raises
+    In a cluster every CronJob of the stage gets a Job; with sites there is one Job, for these. `options` are given to a clean as
+    they are (`--replay KEY`), to one Job of its own. `by` is kept with the run. Raises
     AlreadyRunning, ClusterError (no such CronJob, no right), and YuqingError for a site's name that cannot be one.
     """
     for site in sites:
         if not site or site.startswith("-") or not site.isprintable():
             raise YuqingError(f"{site!r} is no site's name", cure="`yuqing sites list` shows them")
     if connection.inside():
-        return _start_jobs(connection.Cluster(settings), stage, sites, by)
-    return [_start_process(settings, stage, sites, by)]
+        return _start_jobs(connection.Cluster(settings), stage, [*sites, *options], by)
+    return [_start_process(settings, stage, [*sites, *options], by)]
 
 
 def runs(settings: Settings, stage: Stage) -> list[Run]:
@@ -76,15 +81,15 @@ def runs(settings: Settings, stage: Stage) -> list[Run]:
     return [_read_run(path) for path in sorted(folder.glob(f"{stage}-*.json"), reverse=True)[:_RUNS_SHOWN]]
 
 
-def _start_jobs(cluster: connection.Cluster, stage: Stage, sites: Sequence[str], by: str) -> list[Run]:
+def _start_jobs(cluster: connection.Cluster, stage: Stage, words: Sequence[str], by: str) -> list[Run]:
     found = jobs.cronjobs(cluster, stage)
     if not found:
         raise connection.NotFound(
             f"namespace {cluster.namespace} has no CronJob of the component {stage}", cure="apply deploy/k8s"
         )
     names = sorted(item["metadata"]["name"] for item in found)
-    if sites:  # every CronJob of a stage has the same pod; only its arguments differ
-        made = [jobs.trigger(cluster, names[0], arguments=[stage, *sites], force=True, by=by)]
+    if words:  # every CronJob of a stage has the same pod; only its arguments differ
+        made = [jobs.trigger(cluster, names[0], arguments=[stage, *words], force=True, by=by)]
     else:
         made = []
         running: list[YuqingError] = []
@@ -104,11 +109,11 @@ def _folder(settings: Settings) -> Path:
     return folder
 
 
-def _start_process(settings: Settings, stage: Stage, sites: Sequence[str], by: str) -> Run:
+def _start_process(settings: Settings, stage: Stage, words: Sequence[str], by: str) -> Run:
     folder, name = _folder(settings), new_ulid()
     record = folder / f"{stage}-{name}.json"
     log = record.with_suffix(".log")
-    arguments = [stage, *(sites or (["--all"] if stage == "crawl" else []))]
+    arguments = [stage, *(words or (["--all"] if stage == "crawl" else []))]
     with (folder / f"{stage}.lock").open("w") as lock:
         if not _lock(lock):
             raise AlreadyRunning(f"a {stage} runs already", cure="wait for its end")
@@ -123,6 +128,7 @@ def _start_process(settings: Settings, stage: Stage, sites: Sequence[str], by: s
             )
     run = Run(stage, "process", str(process.pid), "running", now(), str(log))
     record.write_text(json.dumps({**asdict(run), "started": run.started and run.started.isoformat(), "by": by}))
+    _awaited.add(record)
     threading.Thread(target=_reap, args=(process, record), daemon=True).start()
     return run
 
@@ -134,6 +140,7 @@ def _reap(process: subprocess.Popen[bytes], record: Path) -> None:
     part = record.with_suffix(".part")
     part.write_text(json.dumps({**found, "state": "failed" if code else "succeeded"}))
     part.replace(record)
+    _awaited.discard(record)
 
 
 def _lock(file: IO[str]) -> bool:
@@ -147,7 +154,7 @@ def _lock(file: IO[str]) -> bool:
 def _read_run(record: Path) -> Run:
     found = json.loads(record.read_text())
     state: RunState = found["state"]
-    if state == "running" and not _alive(int(found["name"]), found["stage"]):
+    if state == "running" and record not in _awaited and not _alive(int(found["name"]), found["stage"]):
         state = "unknown"
     return Run(found["stage"], "process", found["name"], state, _time(found["started"]), found["detail"])
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gateway.api.answers import EDITS, PROBLEMS
 from gateway.auth import Caller, key_with
-from gateway.etags import demand_match, etag
+from gateway.etags import demand_tag, etag
 from gateway.idempotency import IdempotentRoute
 from gateway.problems import Problem, bad_request, not_found
 from gateway.queries.companies import (
@@ -163,23 +163,16 @@ def checked(rules: CompanyRules) -> CompanyRules:
     return CompanyRules(new.name, aliases, tuple(dict.fromkeys(new.exclude_words)), new.query, rules.enabled)
 
 
-@router.patch(
-    "/{company_id}", operation_id="update_company", summary="Edit a company, or switch it off", responses=EDITS
-)
-async def change(
-    request: Request,
-    response: Response,
-    company_id: CompanyPath,
-    wanted: ChangedCompany,
-    caller: Annotated[Caller, Depends(key_with("analyst"))],
-) -> CompanySummary:
-    """`If-Match` has to carry its ETag. The documents are matched again in the background, within seconds."""
-    async with gateway_of(request).database.begin() as connection:
+async def change_company(
+    gateway: Gateway, caller: Caller, company_id: int, wanted: ChangedCompany, tag: str | None
+) -> tuple[CompanySummary, CompanyRules]:
+    """Edit a company that is still as `tag` (If-Match) names it, and match it again by a job. Problem 404, 409, 412, 422, 428."""
+    async with gateway.database.begin() as connection:
         found = await rules_of(connection, caller.team_id, company_id, lock=True)
         if company_id not in found:
             raise not_found(f"company {company_id}")
         before = found[company_id]
-        demand_match(request, etag(before))
+        demand_tag(tag, etag(before))
         named: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in wanted.model_dump(exclude_unset=True).items()
@@ -192,8 +185,24 @@ async def change(
             except CompanyExists as error:
                 raise Problem(409, "company-exists", error.message, error.cure) from None
             await connection.run_sync(defer_in_transaction, [watch_job(company_id)])
-        response.headers["ETag"] = etag(after)
-        return (await list_companies(connection, caller.team_id, company_id))[0]
+        return (await list_companies(connection, caller.team_id, company_id))[0], after
+
+
+@router.patch(
+    "/{company_id}", operation_id="update_company", summary="Edit a company, or switch it off", responses=EDITS
+)
+async def change(
+    request: Request,
+    response: Response,
+    company_id: CompanyPath,
+    wanted: ChangedCompany,
+    caller: Annotated[Caller, Depends(key_with("analyst"))],
+) -> CompanySummary:
+    """`If-Match` has to carry its ETag. The documents are matched again in the background, within seconds."""
+    tag = request.headers.get("if-match")
+    changed, after = await change_company(gateway_of(request), caller, company_id, wanted, tag)
+    response.headers["ETag"] = etag(after)
+    return changed
 
 
 @router.post("", status_code=201, operation_id="create_company", summary="Watch a company")

@@ -15,7 +15,7 @@ from gateway.idempotency import NO_STORE, IdempotentRoute
 from gateway.problems import Problem, not_found
 from gateway.queries import audit, keys
 from gateway.queries.keys import ListedKey, NewKey
-from gateway.resources import gateway_of
+from gateway.resources import Gateway, gateway_of
 from yuqing.contracts import now
 
 router = APIRouter(prefix="/v1", tags=["keys"], responses=PROBLEMS, route_class=IdempotentRoute)
@@ -95,14 +95,19 @@ async def _make(
     return MadeKey(**asdict(made), key=key)
 
 
-@router.post("/keys", status_code=201, operation_id="create_key", summary="Make a key; it is shown this once")
-async def create(request: Request, response: Response, wanted: KeyToMake, caller: Admin) -> MadeKey:
-    """Only its SHA-256 is kept."""
+async def make_key(gateway: Gateway, caller: Caller, wanted: KeyToMake) -> MadeKey:
+    """A key of the caller's team; only its SHA-256 is kept."""
     key = new_key()
     expires = now() + timedelta(days=wanted.days) if wanted.days else None
     new = NewKey(wanted.name, key[:SHOWN_CHARACTERS], digest(key), wanted.scope, expires, wanted.requests_per_minute)
-    async with gateway_of(request).database.begin() as connection:
-        made = await _make(connection, caller, new, key)
+    async with gateway.database.begin() as connection:
+        return await _make(connection, caller, new, key)
+
+
+@router.post("/keys", status_code=201, operation_id="create_key", summary="Make a key; it is shown this once")
+async def create(request: Request, response: Response, wanted: KeyToMake, caller: Admin) -> MadeKey:
+    """Only its SHA-256 is kept."""
+    made = await make_key(gateway_of(request), caller, wanted)
     response.headers["Location"] = f"/v1/keys/{made.id}"
     response.headers["Cache-Control"] = NO_STORE
     return made
@@ -118,14 +123,11 @@ async def one(request: Request, key_id: KeyPath, caller: Admin) -> ListedKey:
     return found[0]
 
 
-@router.post(
-    "/keys/{key_id}/rotation", status_code=201, operation_id="rotate_key", summary="Replace a key by a new one"
-)
-async def rotate(request: Request, response: Response, key_id: KeyPath, rotation: Rotation, caller: Admin) -> MadeKey:
-    """Same name, scope, limit and length of life. 404 when the old one is not valid any more, 409 when it was replaced."""
-    async with gateway_of(request).database.begin() as connection:
+async def rotate_key(gateway: Gateway, caller: Caller, key_id: int, hours: float) -> MadeKey:
+    """A new key in the old one's place, which works for so many hours beside it. Problem 404, 409."""
+    async with gateway.database.begin() as connection:
         found = await keys.list_keys(connection, caller.team_id, key_id=key_id)
-        grace = timedelta(hours=rotation.hours) if rotation.hours else None
+        grace = timedelta(hours=hours) if hours else None
         if not found or not await keys.end_key(connection, caller.team_id, key_id, after=grace):
             raise not_found(f"a valid key {key_id}")
         # Asked while the row is locked. What is left of the old key's life is no length of life for another key.
@@ -135,22 +137,35 @@ async def rotate(request: Request, response: Response, key_id: KeyPath, rotation
         old, key = found[0], new_key()
         expires = now() + (old.expires_at - old.created_at) if old.expires_at else None
         new = NewKey(old.name, key[:SHOWN_CHARACTERS], digest(key), old.scope, expires, old.requests_per_minute)
-        made = await _make(connection, caller, new, key, replaces=old.id)
+        return await _make(connection, caller, new, key, replaces=old.id)
+
+
+@router.post(
+    "/keys/{key_id}/rotation", status_code=201, operation_id="rotate_key", summary="Replace a key by a new one"
+)
+async def rotate(request: Request, response: Response, key_id: KeyPath, rotation: Rotation, caller: Admin) -> MadeKey:
+    """Same name, scope, limit and length of life. 404 when the old one is not valid any more, 409 when it was replaced."""
+    made = await rotate_key(gateway_of(request), caller, key_id, rotation.hours)
     response.headers["Location"] = f"/v1/keys/{made.id}"
     response.headers["Cache-Control"] = NO_STORE
     return made
 
 
-@router.delete("/keys/{key_id}", status_code=204, operation_id="revoke_key", summary="Revoke a key")
-async def revoke(request: Request, key_id: KeyPath, caller: Admin) -> None:
-    """At once, with the sessions that were opened with it. A key that has ended already stays so."""
-    async with gateway_of(request).database.begin() as connection:
+async def revoke_key(gateway: Gateway, caller: Caller, key_id: int) -> None:
+    """End a key at once; one that has ended stays so. Problem 404."""
+    async with gateway.database.begin() as connection:
         found = await keys.list_keys(connection, caller.team_id, key_id=key_id)
         if not found:
             raise not_found(f"key {key_id}")
         if await keys.end_key(connection, caller.team_id, key_id):
             detail = {"name": found[0].name, "prefix": found[0].prefix}
             await audit.note(connection, caller.team_id, caller.actor, "key.revoke", f"key:{key_id}", detail)
+
+
+@router.delete("/keys/{key_id}", status_code=204, operation_id="revoke_key", summary="Revoke a key")
+async def revoke(request: Request, key_id: KeyPath, caller: Admin) -> None:
+    """At once, with the sessions that were opened with it. A key that has ended already stays so."""
+    await revoke_key(gateway_of(request), caller, key_id)
 
 
 @router.get("/audit-log", operation_id="list_audit_log", summary="Who changed or took out what")

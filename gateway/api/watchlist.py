@@ -19,7 +19,7 @@ from gateway.problems import Problem, bad_request
 from gateway.queries import audit
 from gateway.queries.companies import CompanyExists, CompanyRules, insert_company, rules_of, update_company
 from gateway.queries.selection import time_of
-from gateway.resources import gateway_of
+from gateway.resources import Gateway, gateway_of
 from gateway.tables import CsvWriter, written
 from gateway.watching import candidates_of, watch_job
 from yuqing.contracts import Mention, now
@@ -174,14 +174,11 @@ async def upload(request: Request, caller: Annotated[Caller, Depends(key_with("a
     return Imported(created, len(changed) - created, len(wanted) - len(changed))
 
 
-@router.post("/preview", operation_id="preview_company", summary="What a company would find in the last 30 days")
-async def preview(
-    request: Request, company: NewCompany, caller: Annotated[Caller, Depends(key_with("analyst"))]
-) -> Preview:
-    """Nothing is stored. An edited company is previewed in the same way; what it finds now is not counted twice."""
+async def preview_of(gateway: Gateway, company: NewCompany) -> Preview:
+    """What the company would find in the last 30 days; nothing is stored."""
     # 0 is no company's id.
     watched = WatchedCompany(id=0, **company.model_dump())
-    async with gateway_of(request).reading.connect() as connection:
+    async with gateway.reading.connect() as connection:
         others = [other for other in await connection.run_sync(from_database) if other.name != company.name]
         since = now() - timedelta(days=PREVIEW_DAYS)
         doc_ids = await connection.run_sync(candidates_of, watched, PREVIEW_DOCUMENTS + 1, since)
@@ -210,3 +207,11 @@ async def preview(
         for place, mentions in hits[:SAMPLES]
     )
     return Preview(PREVIEW_DAYS, len(rows), len(hits), len(doc_ids) <= PREVIEW_DOCUMENTS, samples)
+
+
+@router.post("/preview", operation_id="preview_company", summary="What a company would find in the last 30 days")
+async def preview(
+    request: Request, company: NewCompany, caller: Annotated[Caller, Depends(key_with("analyst"))]
+) -> Preview:
+    """Nothing is stored. An edited company is previewed in the same way; what it finds now is not counted twice."""
+    return await preview_of(gateway_of(request), company)

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llm.analysis import evidence, scores
 from llm.analysis.client import Completion, LLMClient
+from llm.analysis.client import LLMAway as LLMAway  # for the gateway, which imports this module alone
 from llm.analysis.prompts import MAX_COMPANIES, PROMPT_VERSION, Company, Prompt, build_prompt
 from llm.analysis.schema import Answer, InvalidAnswer, answer_schema, read_answer, sentiment_schema
 from llm.analysis.scores import Label
@@ -176,15 +177,17 @@ async def document_sentiment(client: LLMClient, title: str, text: str, settings:
 
 
 async def analyze_now(
-    settings: Settings, title: str, text: str, companies: Sequence[str]
+    settings: Settings, title: str, text: str, companies: Mapping[str, Sequence[str]]
 ) -> tuple[AnalysisResult, Lineage]:
     """Analyse one text on a connection of its own, for whoever waits for the answer; with its lineage.
+
+    `companies`: name -> the other names that the text may use.
 
     Raises NotConfigured, and what analyze_document raises.
     """
     async with LLMClient(llm_endpoint(settings), settings.llm) as client:
         served = await client.served()
-        named = [Company(name) for name in companies]
+        named = [Company(name, tuple(aliases)) for name, aliases in companies.items()]
         result = await analyze_document(client, title, text, named, settings.llm)
     return result, Lineage(
         engine=served.engine,

@@ -25,6 +25,7 @@ class Route:
     body: Any = None
     headers: tuple[tuple[str, str], ...] = ()
     owned: bool = False  # names an object that belongs to the team
+    refused: int | None = None  # what whoever may make the request gets
 
 
 ANY_STATE = (("If-Match", "*"),)
@@ -68,6 +69,36 @@ ROUTES: dict[str, Route] = {
     "rotate_key": Route("admin", "POST", "/v1/keys/{key}/rotation", {}, owned=True),
     "revoke_key": Route("admin", "DELETE", "/v1/keys/{key}", owned=True),
     "list_audit_log": Route("admin", "GET", "/v1/audit-log"),
+    "create_batch": Route("analyst", "POST", "/v1/analyze/batches", {"items": [{"title": "标题"}]}),
+    "list_batches": Route("analyst", "GET", "/v1/analyze/batches"),
+    "read_batch": Route("analyst", "GET", "/v1/analyze/batches/{batch}", owned=True),
+    "read_batch_answers": Route("analyst", "GET", "/v1/analyze/batches/{batch}/answers", owned=True),
+    "delete_batch": Route("analyst", "DELETE", "/v1/analyze/batches/{batch}", owned=True),
+    "list_sites": Route("operator", "GET", "/v1/sites"),
+    "read_site": Route("operator", "GET", "/v1/sites/people"),
+    "list_crawl_runs": Route("operator", "GET", "/v1/crawl-runs"),
+    "read_crawl_run": Route("operator", "GET", "/v1/crawl-runs/01JD4S8V9M3F1Q2R5T6W7X8Y9Z"),
+    # What is asked for is refused, so that no command is started here; test_operations.py starts them.
+    "start_crawl": Route("operator", "POST", "/v1/crawls", {"sites": ["no-such-site"]}, refused=422),
+    "start_cleaning": Route("operator", "POST", "/v1/cleanings", {"all": True}, refused=422),
+    "list_tasks": Route("operator", "GET", "/v1/tasks"),
+    "read_task": Route("operator", "GET", "/v1/tasks/clean/1"),
+    "list_queues": Route("operator", "GET", "/v1/queues"),
+    "list_jobs": Route("operator", "GET", "/v1/jobs"),
+    "read_job": Route("operator", "GET", "/v1/jobs/1"),
+    "retry_job": Route("operator", "POST", "/v1/jobs/1/retry"),
+    "cancel_job": Route("operator", "POST", "/v1/jobs/1/cancellation"),
+    "list_quarantine": Route("operator", "GET", "/v1/quarantine"),
+    "read_quarantine": Route("operator", "GET", "/v1/quarantine/cleaning/2026-11-20/01A"),
+    "replay_quarantine": Route(
+        "operator", "POST", "/v1/quarantine/replays", {"keys": ["quarantine/asr/dt=2026-11-20/01A.jsonl.gz"]}
+    ),
+    "list_adapters": Route("operator", "GET", "/v1/adapters"),
+    "activate_adapter": Route(
+        "operator", "PUT", "/v1/adapters/active", {"adapter": "unknown", "reason": "x"}, ANY_STATE
+    ),
+    "roll_back_adapter": Route("operator", "POST", "/v1/adapters/rollback", {"reason": "x"}, ANY_STATE),
+    "read_usage": Route("operator", "GET", "/v1/usage?company={company}", owned=True),
 }
 OPEN = {"livez", "readyz", "metrics"}
 
@@ -84,6 +115,7 @@ def objects(api: httpx.Client, press: dict[str, str], database: Engine) -> dict[
         "document": press["speech"],
         "recording": document["recordings"][0]["sha256"],
         "key": key,
+        "batch": api.post("/v1/analyze/batches", json={"items": [{"doc_id": press["speech"]}]}).json()["id"],
     }
 
 
@@ -128,6 +160,8 @@ def test_each_scope_gets_exactly_what_it_may(clients: dict[str, httpx.Client], o
             answer = ask(clients[scope], route, objects, scope)
             if SCOPES.index(scope) < SCOPES.index(route.scope):
                 is_problem(answer, 403, "scope")
+            elif route.refused:
+                assert answer.status_code == route.refused, (name, scope, answer.text)
             else:
                 assert answer.status_code not in (401, 403, 405, 422, 428), (name, scope, answer.text)
 
@@ -141,6 +175,7 @@ def test_another_teams_object_does_not_exist(
             assert answer.status_code == 404, (name, answer.text)
             is_problem(answer, 404, "not-found")
             missing = {**objects, "company": 2**31 - 1, "key": 2**31 - 1, "document": "0" * 32, "recording": "0" * 64}
+            missing["batch"] = 2**31 - 1
             unknown = ask(clients["stranger"], route, missing, "admin").json()
             # In the same words as what never existed.
             for field in ("type", "title", "status"):

@@ -50,6 +50,9 @@ def test_in_a_pod_every_cronjob_of_the_stage_gets_a_job(server: ApiServer, in_po
     (container,) = server.objects[("jobs", "yuqing", named.name)]["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["crawl", "site-a", "site-b"]
     assert runs(in_pod, "clean") == []
+    (replay,) = start(in_pod, "clean", options=["--replay", "quarantine/cleaning/dt=2026-11-20/x.jsonl.gz"])
+    (container,) = server.objects[("jobs", "yuqing", replay.name)]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["clean", "--replay", "quarantine/cleaning/dt=2026-11-20/x.jsonl.gz"]
 
 
 def test_in_a_pod_what_is_missing_is_told(server: ApiServer, in_pod: Settings) -> None:

@@ -460,10 +460,36 @@ class LedgerRow(Base):
     finished_at: Mapped[datetime] = _created()
 
 
+class AnalysisBatch(Base):
+    """Texts that a team sent to be analysed by a job; deleted with its answers after a while."""
+
+    __tablename__ = "analysis_batches"
+    __table_args__ = (Index("analysis_batches_by_team", "team_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    actor: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = _created()
+
+
+class AnalysisItem(Base):
+    """A text of a batch, or the document that it stands for; `answer` or `problem` once it has been tried."""
+
+    __tablename__ = "analysis_items"
+
+    batch_id: Mapped[int] = mapped_column(ForeignKey("analysis_batches.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    question: Mapped[dict[str, Any]]
+    answer: Mapped[dict[str, Any] | None]
+    problem: Mapped[dict[str, Any] | None]
+    answered_at: Mapped[datetime | None]
+
+
 class CrawlRun(Base):
     """A crawl's report, loaded from reports/ on S3."""
 
     __tablename__ = "crawl_runs"
+    __table_args__ = (Index("crawl_runs_by_site", "site", "run_id"),)
 
     run_id: Mapped[str] = mapped_column(Text, primary_key=True)
     site: Mapped[str] = mapped_column(Text, primary_key=True)

@@ -26,6 +26,8 @@ class GatewaySettings(Section):
         2**20, ge=2**10, description="largest request body; /v1/analyze takes 100,000 characters"
     )
     analyze_timeout_s: float = Field(60, gt=0, description="wait for the language model's answer to POST /v1/analyze")
+    analyses_at_once: int = Field(8, ge=1, description="texts of a batch that are put to the language model at once")
+    analyses_days: float = Field(7, gt=0, description="for so long a batch's texts and answers are kept")
     dependency_timeout_s: float = Field(2, gt=0, description="wait for each dependency that /readyz asks")
     shutdown_s: int = Field(20, ge=1, description="time that requests under way have to finish after SIGTERM")
     events_poll_s: float = Field(1, gt=0, description="how often a stream of live events looks for new ones")
