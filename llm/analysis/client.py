@@ -10,22 +10,28 @@ from typing import Any
 
 import httpx
 
+from llm.analysis.circuit import Circuit, CircuitOpen, LLMAway
 from yuqing.endpoints import LLMEndpoint
 from yuqing.errors import YuqingError
 from yuqing.settings import LLMSettings
 
 # Statuses worth another try: overload and a server that is going down or coming up.
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
+# Statuses that are about the request and not about the server.
+_ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 # What vLLM returns at most by default; the label tokens are always among them.
 _TOP_LOGPROBS = 20
 
 
-class LLMAway(YuqingError):
-    """The language model's server does not answer, or not in time."""
+__all__ = ["CircuitOpen", "LLMAway", "LLMClient", "LLMRefused", "QuestionRefused", "Served", "Token"]
 
 
 class LLMRefused(YuqingError):
-    """The server refuses the request: a wrong key, an unknown model, or a request that it does not understand."""
+    """The server refuses every request: a wrong key, an unknown model, or another protocol than OpenAI's."""
+
+
+class QuestionRefused(LLMRefused):
+    """The server refuses this one request (it is too long, say); others may do."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,10 @@ def split_served_name(root: str) -> tuple[str, str | None]:
 
 
 class LLMClient:
-    """Requests with bounded concurrency, time limits and retries with jitter. An asynchronous context manager."""
+    """Requests with bounded concurrency, time limits, retries with jitter and a circuit breaker.
+
+    An asynchronous context manager. Every method may raise CircuitOpen, which is an LLMAway.
+    """
 
     def __init__(
         self, endpoint: LLMEndpoint, settings: LLMSettings, transport: httpx.AsyncBaseTransport | None = None
@@ -93,6 +102,7 @@ class LLMClient:
         self._endpoint = endpoint
         self._settings = settings
         self._room = asyncio.Semaphore(settings.concurrency)
+        self._circuit = Circuit.from_settings("the language model's server", settings)
         headers = {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
         self._http = httpx.AsyncClient(
             headers=headers,
@@ -122,28 +132,36 @@ class LLMClient:
             if attempt:
                 # Full jitter, so that the requests that failed together do not come back together.
                 await asyncio.sleep(random.uniform(0, min(self._settings.retry_most_s, 0.5 * 2**attempt)))  # noqa: S311
-            try:
-                answer = await self._http.request(method, self._endpoint.url + path, json=body)
-            except httpx.HTTPError as error:
-                reason = str(error) or type(error).__name__
-                continue
-            if answer.status_code in _PASSING:
-                reason = f"HTTP {answer.status_code}"
-                continue
-            if answer.status_code in (401, 403):
-                raise LLMRefused(f"{self._endpoint.url} refuses the API key", cure="set YUQING_LLM__API_KEY")
-            if answer.status_code >= 400:
-                raise LLMRefused(
-                    f"{self._endpoint.url}{path} answers HTTP {answer.status_code}: {answer.text[:300]}",
-                    cure="check YUQING_LLM__MODEL and the server's log",
-                )
-            try:
-                found: dict[str, Any] = answer.json()
-            except ValueError:
-                reason = f"what it sends is not JSON: {answer.text[:80]!r}"
-                continue
-            return found
+            with self._circuit.trial() as trial:
+                found = await self._try(method, path, body)
+                if not isinstance(found, str):
+                    trial.succeeded()
+                    return found
+                reason = found
+                trial.failed(reason)
         raise self._away(reason)
+
+    async def _try(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any] | str:
+        """What the server answers, or why it could not; what another try does not mend is raised."""
+        try:
+            answer = await self._http.request(method, self._endpoint.url + path, json=body)
+        except httpx.HTTPError as error:
+            return str(error) or type(error).__name__
+        if answer.status_code in _PASSING:
+            return f"HTTP {answer.status_code}"
+        if answer.status_code in (401, 403):
+            raise LLMRefused(f"{self._endpoint.url} refuses the API key", cure="set YUQING_LLM__API_KEY")
+        if answer.status_code >= 400:
+            kind = QuestionRefused if answer.status_code in _ABOUT_THE_REQUEST else LLMRefused
+            raise kind(
+                f"{self._endpoint.url}{path} answers HTTP {answer.status_code}: {answer.text[:300]}",
+                cure="check YUQING_LLM__MODEL and the server's log",
+            )
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else f"what it sends is not a JSON object: {answer.text[:80]!r}"
 
     async def complete(self, messages: Sequence[dict[str, str]], schema: dict[str, Any], max_tokens: int) -> Completion:
         """One answer under the schema, greedy, with log-probabilities. Raises LLMAway, LLMRefused."""

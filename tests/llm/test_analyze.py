@@ -141,7 +141,7 @@ def test_a_server_that_is_overloaded_for_a_moment_is_asked_again() -> None:
     ("response", "error", "words"),
     [
         (httpx.Response(503), LLMAway, "503"),
-        (httpx.Response(200, text="<html>"), LLMAway, "not JSON"),
+        (httpx.Response(200, text="<html>"), LLMAway, "not a JSON object"),
         (httpx.Response(401), LLMRefused, "API key"),
         (httpx.Response(404, text="no model"), LLMRefused, "no model"),
         (httpx.Response(200, json={"choices": []}), LLMRefused, "another form"),
