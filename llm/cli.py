@@ -183,6 +183,13 @@ def analyze(
     else:
         done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()) if count)
         typer.echo(f"documents: {done or 'none waited'}")
+    if counts.get("waiting"):
+        from llm.usage import BudgetSpent
+
+        raise BudgetSpent(
+            f"{counts['waiting']} documents wait for the next UTC day: the budget of {settings.llm.daily_tokens} tokens is spent",
+            cure="raise YUQING_LLM__DAILY_TOKENS to have them analysed today",
+        )
     if counts["failed"]:
         raise typer.Exit(1)
 

@@ -1,7 +1,8 @@
 """Documents in, analyses and verdicts out: the stage's side of the database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -9,10 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm.analysis.analyze import AnalysisResult
-from llm.analysis.evidence import quote
 from llm.analysis.prompts import Company
 from llm.triage.model import ENGINE as TRIAGE_ENGINE
-from yuqing.contracts import Lineage, TimedSpan
+from yuqing.contracts import Evidence, Lineage, TimedSpan
 from yuqing.database.models import (
     Company as CompanyRow,
 )
@@ -38,6 +38,7 @@ class Subject:
     text: str
     segments: tuple[TimedSpan, ...]
     group_id: str
+    first_seen: datetime
     cleaning_version: str
     companies: dict[int, Company]
 
@@ -66,29 +67,10 @@ async def read_subject(connection: AsyncConnection, doc_id: str) -> Subject | No
         text=row["text"],
         segments=tuple(TimedSpan.model_validate(segment) for segment in row["segments"]),
         group_id=row["group_id"],
+        first_seen=row["first_seen"],
         cleaning_version=row["cleaning_version"],
         companies=companies,
     )
-
-
-async def first_equal(connection: AsyncConnection, subject: Subject) -> str:
-    """The earliest document of the reprint group with the same title and text; the subject itself when there is none.
-
-    Both were normalised by cleaning, so equal here means equal after normalisation. Earliest by (first_seen, doc_id), so
-    that the answer does not depend on which document is analysed first.
-    """
-    found = await connection.execute(
-        select(Document.doc_id)
-        .where(
-            Document.group_id == subject.group_id,
-            Document.content_hash == subject.content_hash,
-            Document.title == subject.title,
-            Document.text == subject.text,
-        )
-        .order_by(Document.first_seen, Document.doc_id)
-        .limit(1)
-    )
-    return str(found.scalar_one_or_none() or subject.doc_id)
 
 
 def _of_lineage(table: Any, doc_id: str, content_hash: str, lineage: Lineage) -> list[Any]:
@@ -99,12 +81,16 @@ def _of_lineage(table: Any, doc_id: str, content_hash: str, lineage: Lineage) ->
     ]
 
 
-async def is_read_by_model(connection: AsyncConnection, subject: Subject) -> bool:
-    """Whether a language model, and not triage, has analysed this version."""
-    one = select(DocumentAnalysisRow.doc_id).where(
-        DocumentAnalysisRow.doc_id == subject.doc_id,
-        DocumentAnalysisRow.content_hash == subject.content_hash,
-        DocumentAnalysisRow.engine != TRIAGE_ENGINE,
+async def is_read_by_model(connection: AsyncConnection, doc_id: str) -> bool:
+    """Whether a language model, and not triage, has analysed the document's current version."""
+    one = (
+        select(DocumentAnalysisRow.doc_id)
+        .join(Document, Document.doc_id == DocumentAnalysisRow.doc_id)
+        .where(
+            DocumentAnalysisRow.doc_id == doc_id,
+            DocumentAnalysisRow.content_hash == Document.content_hash,
+            DocumentAnalysisRow.engine != TRIAGE_ENGINE,
+        )
     )
     return (await connection.execute(one)).first() is not None
 
@@ -188,41 +174,55 @@ async def write_result(connection: AsyncConnection, subject: Subject, result: An
     return await _settle(connection, subject, analysis, verdicts)
 
 
-async def inherit(connection: AsyncConnection, subject: Subject, source: str, lineage: Lineage) -> bool | None:
-    """Copy the analysis and verdicts of an equal document; None when it has none for each of the subject's companies.
+@dataclass(frozen=True)
+class Stored:
+    """A document's stored analysis and its verdicts by company, as rows."""
 
-    False when the subject has changed meanwhile. Costs are those of the copy: none.
-    """
-    analysis = (
-        (
-            await connection.execute(
-                select(DocumentAnalysisRow.__table__).where(
-                    *_of_lineage(DocumentAnalysisRow, source, subject.content_hash, lineage)
-                )
-            )
-        )
-        .mappings()
-        .first()
-    )
-    found = await connection.execute(
-        select(VerdictRow.__table__).where(
-            *_of_lineage(VerdictRow, source, subject.content_hash, lineage),
-            VerdictRow.company_id.in_(list(subject.companies)),
+    analysis: dict[str, Any]
+    verdicts: dict[int, dict[str, Any]]
+
+
+async def read_stored(connection: AsyncConnection, subject: Subject, lineage: Lineage) -> Stored | None:
+    """What is stored of this version and lineage; None without an analysis."""
+    analysis = await connection.execute(
+        select(DocumentAnalysisRow.__table__).where(
+            *_of_lineage(DocumentAnalysisRow, subject.doc_id, subject.content_hash, lineage)
         )
     )
-    verdicts = found.mappings().all()
-    if analysis is None or {row["company_id"] for row in verdicts} != set(subject.companies):
+    row = analysis.mappings().first()
+    if row is None:
         return None
-    shared = {"doc_id": subject.doc_id, "inherited_from": source, "prompt_tokens": 0, "completion_tokens": 0}
-    shared["latency_ms"] = 0
+    verdicts = await connection.execute(
+        select(VerdictRow.__table__).where(*_of_lineage(VerdictRow, subject.doc_id, subject.content_hash, lineage))
+    )
+    return Stored(dict(row), {verdict["company_id"]: dict(verdict) for verdict in verdicts.mappings()})
 
-    def copied(row: Any) -> dict[str, Any]:
+
+async def write_copy(
+    connection: AsyncConnection, subject: Subject, source: str, stored: Stored, quotes: Mapping[int, list[Evidence]]
+) -> bool:
+    """Write another document's analysis and verdicts as the subject's; False when the subject has changed meanwhile.
+
+    `quotes` are each company's in the subject's own text. Costs are those of the copy: none.
+    """
+    shared = {"doc_id": subject.doc_id, "content_hash": subject.content_hash, "inherited_from": source}
+    shared |= {"prompt_tokens": 0, "completion_tokens": 0, "latency_ms": 0}
+
+    def copied(row: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in row.items() if name != "created_at"} | shared
 
-    rows = []
-    for row in verdicts:
-        # The text is the same, but a recording has its own seconds.
-        places = [(item["start"], item["end"]) for item in row["evidence"]]
-        quotes = [quote(subject.text, place, subject.segments).model_dump() for place in places]
-        rows.append(copied(row) | {"evidence": quotes})
-    return await _settle(connection, subject, copied(analysis), rows)
+    rows = [
+        copied(stored.verdicts[company_id]) | {"evidence": [item.model_dump() for item in quotes[company_id]]}
+        for company_id in subject.companies
+    ]
+    return await _settle(connection, subject, copied(stored.analysis), rows)
+
+
+async def heirs_of(connection: AsyncConnection, doc_id: str) -> Sequence[str]:
+    """The documents whose analysis or verdicts were taken over from this one."""
+    found = await connection.execute(
+        select(DocumentAnalysisRow.doc_id)
+        .where(DocumentAnalysisRow.inherited_from == doc_id)
+        .order_by(DocumentAnalysisRow.doc_id)
+    )
+    return found.scalars().all()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,9 +14,10 @@ from llm import records
 from llm.analysis.analyze import AnalysisResult
 from llm.analysis.client import LLMClient, LLMRefused
 from llm.analysis.schema import InvalidAnswer
+from llm.analyst import Analyst, Judged
+from llm.inheritance import hand_down, inherit, source_of
 from llm.locks import DocumentLocks
 from llm.records import Subject
-from llm.worker import Analyst, Judged
 from yuqing.database.models import Document, DocumentAnalysisRow, VerdictRow
 from yuqing.database.session import async_engine
 from yuqing.endpoints import llm_endpoint
@@ -51,6 +52,13 @@ class Replay:
     def as_json(self) -> dict[str, Any]:
         """The fields in order."""
         return asdict(self)
+
+
+def _for(subject: Subject, original: Subject, judged: Judged) -> Judged:
+    """What was judged of the original, as far as it is about the subject's companies."""
+    of_company = dict(zip(original.companies, judged.result.companies, strict=True))
+    companies = tuple(of_company[company_id] for company_id in subject.companies)
+    return replace(judged, result=replace(judged.result, companies=companies))
 
 
 def _compare(subject: Subject, result: AnalysisResult, analysis: Any, verdicts: dict[int, Any]) -> list[Change]:
@@ -122,9 +130,14 @@ async def replay(settings: Settings, day: date, *, adapter: str | None = None, w
             async with room:  # the pool has few connections, and waiting for one has an end
                 return await _read(pool, doc_id)
 
-        subjects = await asyncio.gather(*map(read, doc_ids))
-        # An original and its equal reprints are asked about once.
-        asked: dict[tuple[object, ...], asyncio.Task[Judged | None]] = {}
+        mentioning = [each for each in await asyncio.gather(*map(read, doc_ids)) if each is not None and each.companies]
+        of_the_day = {subject.doc_id: subject for subject in mentioning}
+        # An original and the reprints that say the same are asked about once.
+        asked: dict[str, asyncio.Task[Judged | None]] = {}
+
+        async def source(subject: Subject) -> Subject:
+            async with room, pool.connect() as connection:
+                return of_the_day.get(await source_of(connection, subject), subject)
 
         async def judge(subject: Subject) -> Judged | None:
             async with room:
@@ -134,28 +147,28 @@ async def replay(settings: Settings, day: date, *, adapter: str | None = None, w
                     log.warning("a document could not be analysed again", doc_id=subject.doc_id, reason=str(error))
                     return None
 
-        async def one(subject: Subject) -> tuple[Judged | None, list[Change]]:
-            key = (subject.title, subject.text, *subject.companies)
-            if key not in asked:
-                asked[key] = asyncio.create_task(judge(subject))
-            judged = await asked[key]
+        async def one(subject: Subject) -> tuple[Judged | None, bool, list[Change]]:
+            original = await source(subject)
+            if original.doc_id not in asked:
+                asked[original.doc_id] = asyncio.create_task(judge(original))
+            judged = await asked[original.doc_id]
             bar.advance(task)
             if judged is None:
-                return None, []
-            return judged, _compare(subject, judged.result, *await _known(pool, subject))
+                return None, False, []
+            judged = _for(subject, original, judged)
+            return judged, original is subject, _compare(subject, judged.result, *await _known(pool, subject))
 
-        mentioning = [subject for subject in subjects if subject is not None and subject.companies]
         found = await asyncio.gather(*map(one, mentioning))
         written = 0
         if write:
-            for subject, (judged, _) in zip(mentioning, found, strict=True):
-                written += judged is not None and await _write(pool, subject, judged)
+            for subject, (judged, own, _) in zip(mentioning, found, strict=True):
+                written += judged is not None and await _write(pool, subject, judged, own=own)
         return Replay(
             documents=len(found),
-            failed=sum(judged is None for judged, _ in found),
+            failed=sum(judged is None for judged, _, _ in found),
             written=written,
             served=f"{served.model}+{served.adapter}" if served.adapter else served.model,
-            changes=tuple(change for _, changes in found for change in changes),
+            changes=tuple(change for _, _, changes in found for change in changes),
         )
 
 
@@ -164,12 +177,17 @@ async def _read(pool: AsyncEngine, doc_id: str) -> Subject | None:
         return await records.read_subject(connection, doc_id)
 
 
-async def _write(pool: AsyncEngine, subject: Subject, judged: Judged) -> bool:
-    """Replace the stored analysis; a reprint takes over its original's where that has this lineage."""
+async def _write(pool: AsyncEngine, subject: Subject, judged: Judged, *, own: bool) -> bool:
+    """Replace the stored analysis; a reprint takes over its original's, and those of other days theirs again.
+
+    `own`: it was the subject that was read. What was read of its original is written by taking it over, or not at all.
+    """
     async with pool.begin() as connection:
-        earliest = await records.first_equal(connection, subject)
-        if earliest != subject.doc_id:
-            copied = await records.inherit(connection, subject, earliest, judged.lineage)
-            if copied is not None:
-                return copied
-        return await records.write_result(connection, subject, judged.result, judged.lineage)
+        original = await source_of(connection, subject)
+        if original != subject.doc_id:
+            copied = await inherit(connection, subject, original, judged.lineage)
+            if copied is not None or not own:
+                return bool(copied)
+        written = await records.write_result(connection, subject, judged.result, judged.lineage)
+        await hand_down(connection, subject.doc_id, judged.lineage)
+        return written

@@ -21,6 +21,8 @@ log = get_logger("jobs")
 
 TRANSCRIBE = "transcribe"
 ANALYZE = "analyze"
+# Longer than the pauses between a job's tries, shorter than a job waits that somebody put off.
+_SOON_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,13 @@ async def _watch_stalled(app: procrastinate.App, settings: Settings) -> None:
 
 
 async def _left(app: procrastinate.App, queues: Sequence[str]) -> int:
+    """Jobs under way, or due within _SOON_S."""
     rows = await app.connector.execute_query_all_async(
         "SELECT count(*) AS jobs FROM procrastinate_jobs "
-        "WHERE queue_name = ANY(%(queues)s) AND status IN ('todo', 'doing')",
+        "WHERE queue_name = ANY(%(queues)s) AND (status = 'doing' OR status = 'todo' AND "
+        "(scheduled_at IS NULL OR scheduled_at < now() + make_interval(secs => %(soon)s)))",
         queues=list(queues),
+        soon=_SOON_S,
     )
     return int(rows[0]["jobs"])
 
@@ -124,6 +129,8 @@ async def run_pending(
     app: procrastinate.App, queues: Sequence[str], settings: Settings, *, follow: bool, concurrency: int
 ) -> JobCounts:
     """Work the queues' jobs; without `follow` return when none is left, also none that waits for another try.
+
+    A job that is due later than in _SOON_S seconds (one that waits for the next day's budget, say) is not waited for.
 
     SIGTERM and Ctrl-C let the jobs under way finish, then return. Jobs of killed workers are put back while it runs.
     Raises DatabaseAway when the database does not answer.

@@ -18,6 +18,13 @@ class LLMSettings(Section):
     connect_timeout_s: float = Field(5, gt=0)
     attempts: int = Field(4, ge=1, description="tries a request, with jitter between them")
     retry_most_s: float = Field(10, gt=0, description="the longest pause between two tries")
+    circuit_failures: int = Field(
+        8, ge=1, description="requests, or answers, that fail one after the other until the server is left alone"
+    )
+    circuit_pause_s: float = Field(
+        5, gt=0, description="until it is tried with one request; twice as long each time that one fails,"
+    )
+    circuit_most_s: float = Field(60, gt=0, description="but no longer than this")
     text_tokens: int = Field(
         230, ge=40, description="tokens of numbered sentences in a prompt; the adapter was trained with 230"
     )
