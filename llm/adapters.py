@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yuqing.errors import YuqingError
+from yuqing.adapters import CARD, AdapterError
+
+__all__ = ["CARD", "CONFIG", "SHIPPED", "WEIGHTS", "Adapter", "AdapterError"]
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-CARD = "card.json"
 SHIPPED = Path(__file__).parent / "adapters"
-
-
-class AdapterError(YuqingError):
-    """An adapter is missing, damaged, or made for another base model."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +24,12 @@ class Adapter:
     config: dict[str, Any]
     card: dict[str, Any]
     digest: str
+
+    @property
+    def served_name(self) -> str:
+        """Its name and the beginning of its hash: what lineage says, and its name on S3, which stands for these weights alone."""
+        tail = f"-{self.digest[:8]}"
+        return self.name if self.name.endswith(tail) else self.name + tail
 
     @property
     def prompt_version(self) -> str:

@@ -5,6 +5,7 @@ one rename when it is whole. On a CPU merged weights are six times as fast as an
 """
 
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from llm.baichuan.convert import MANIFEST
 from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, check_base, load_adapter
 from yuqing.model_manifest import find_model
 from yuqing.settings import Settings
@@ -21,7 +23,6 @@ from yuqing.weights import model_path
 log = get_logger(__name__)
 
 _PREFIX = "base_model.model."
-_WEIGHTS_FILE = "model.safetensors"
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def _only_one(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _make(folder: Path, fill: Callable[[Path], None]) -> Path:
+def make_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
     """The folder, made by `fill` when it is not there. A second process waits for the first."""
     if folder.is_dir():
         return folder
@@ -49,26 +50,51 @@ def _make(folder: Path, fill: Callable[[Path], None]) -> Path:
     return folder
 
 
+def _own_folder(settings: Settings) -> Path | None:
+    """The base's folder when the setting names one (a converted Baichuan, say) and not a model of the manifest."""
+    return Path(settings.llm.base) if "/" in settings.llm.base else None
+
+
 def base_sha256(settings: Settings) -> str:
-    """The hash by which adapters name their base: that of the GGUF file, or of the first weights file."""
-    files = find_model(settings.llm.base).files
-    weights = [file for file in files if file.path.endswith((".gguf", ".safetensors"))]
-    return str(weights[0].sha256) if weights else ""
+    """The hash by which adapters name their base: that of the GGUF file, or of the first weights file.
+
+    Raises AdapterError for a folder that does not say its files' hashes.
+    """
+    own = _own_folder(settings)
+    if own is None:
+        files = {file.path: str(file.sha256) for file in find_model(settings.llm.base).files}
+    else:
+        try:
+            told = json.loads((own / MANIFEST).read_text(encoding="utf-8"))["files"]
+            files = {name: str(entry["sha256"]) for name, entry in told.items()}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise AdapterError(
+                f"{own} does not tell its files' hashes: {error!r}",
+                cure="convert the model with `yuqing llm convert-baichuan`, or serve it bare with --model",
+            ) from None
+    weights = sorted(name for name in files if name.endswith((".gguf", ".safetensors")))
+    return files[weights[0]] if weights else ""
 
 
 def _base_folder(settings: Settings) -> Path:
+    own = _own_folder(settings)
+    if own is not None:
+        return settings.cache / "models" / f"{own.resolve().name}-{base_sha256(settings)[:8]}"
     stem = settings.llm.base.removesuffix("-gguf")
     return settings.cache / "models" / f"{stem}-bf16-{base_sha256(settings)[:8]}"
 
 
 def base_path(settings: Settings) -> Path:
     """The base model as a folder of bf16 safetensors with its tokenizer; fetched and converted when it is not there."""
+    own = _own_folder(settings)
+    if own is not None:
+        return own
     folder = _base_folder(settings)
     if folder.is_dir():
         return folder
     source = model_path(settings.llm.base, settings)
     found = sorted(source.glob("*.gguf"))
-    return _make(folder, lambda partial: _convert(found[0], partial)) if found else source
+    return make_folder(folder, lambda partial: _convert(found[0], partial)) if found else source
 
 
 def _convert(gguf: Path, target: Path) -> None:
@@ -120,12 +146,25 @@ def _merge(base: Path, adapter: Adapter, target: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     log.info("merging an adapter", adapter=adapter.name, base=base.name)
-    weights = load_file(base / _WEIGHTS_FILE)
-    merge_tensors(weights, load_file(adapter.folder / WEIGHTS), scale_of(adapter.config))
-    save_file(weights, target / _WEIGHTS_FILE, metadata={"format": "pt"})
-    for path in base.iterdir():
-        if path.is_file() and path.name != _WEIGHTS_FILE:
+    lora, left = load_file(adapter.folder / WEIGHTS), set()
+    modules = {name: name.removeprefix(_PREFIX).split(".lora_")[0] for name in lora}
+    for path in sorted(base.iterdir()):
+        if not path.is_file():
+            continue
+        if path.suffix != ".safetensors":
             shutil.copy2(path, target / path.name)
+            continue
+        weights = load_file(path)  # a shard at a time
+        here = {name: tensor for name, tensor in lora.items() if f"{modules[name]}.weight" in weights}
+        if here:
+            merge_tensors(weights, here, scale_of(adapter.config))
+        left |= set(here)
+        save_file(weights, target / path.name, metadata={"format": "pt"})
+    if left != set(lora):
+        raise AdapterError(
+            f"the adapter holds what the base does not have: {sorted(set(lora) - left)[:3]}",
+            cure="use the base that it was trained on",
+        )
     shutil.copy2(adapter.folder / CARD, target / CARD)
 
 
@@ -136,7 +175,11 @@ def served_path(settings: Settings) -> Path:
     """
     if not settings.llm.adapter:
         return base_path(settings)
-    adapter = load_adapter(settings.llm.adapter)
+    return merged_path(settings, load_adapter(settings.llm.adapter))
+
+
+def merged_path(settings: Settings, adapter: Adapter) -> Path:
+    """The folder of base and adapter merged, made when it is not there. Raises AdapterError when it is for another base."""
     check_base(adapter, base_sha256(settings))
-    name = f"{_base_folder(settings).name}+{adapter.name}-{adapter.digest[:8]}"
-    return _make(settings.cache / "models" / name, lambda partial: _merge(base_path(settings), adapter, partial))
+    name = f"{_base_folder(settings).name}+{adapter.served_name}"
+    return make_folder(settings.cache / "models" / name, lambda partial: _merge(base_path(settings), adapter, partial))

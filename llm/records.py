@@ -205,7 +205,7 @@ async def write_copy(
 
     `quotes` are each company's in the subject's own text. Costs are those of the copy: none.
     """
-    shared = {"doc_id": subject.doc_id, "content_hash": subject.content_hash, "inherited_from": source}
+    shared: dict[str, Any] = {"doc_id": subject.doc_id, "content_hash": subject.content_hash, "inherited_from": source}
     shared |= {"prompt_tokens": 0, "completion_tokens": 0, "latency_ms": 0}
 
     def copied(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from llm.analysis.analyze import AnalysisResult, analyze_document, document_sent
 from llm.analysis.client import LLMAway, LLMClient, LLMRefused, Served, split_served_name
 from llm.analysis.prompts import Company
 from llm.analysis.schema import InvalidAnswer
+from tests.llm.scripted import answer, chat, judged
 from yuqing.endpoints import LLMEndpoint
 from yuqing.settings import LLMSettings
 
@@ -21,30 +22,8 @@ SETTINGS = LLMSettings(attempts=2, retry_most_s=0.01)  # type: ignore[call-arg]
 Respond = Callable[[dict[str, Any]], httpx.Response]
 
 
-def _judged(number: int, **changes: Any) -> dict[str, Any]:
-    return {"id": number, "sentiment": "negative", "risk": 2, "types": ["舆论危机"], "evidence": [1]} | changes
-
-
-def _answer(companies: list[dict[str, Any]]) -> str:
-    answer = {"sentiment": "negative", "category": "新闻报道", "summary": "下线", "keywords": ["滴滴", "滴滴", ""]}
-    return json.dumps(answer | {"companies": companies}, ensure_ascii=False, separators=(",", ":"))
-
-
 def _chat(text: str, finish: str = "stop") -> httpx.Response:
-    # A token a byte at most: the last of a label's own bytes decide nothing, so the whole label is one token.
-    pieces: list[str] = []
-    rest = text
-    while rest:
-        size = next((len(label) for label in ("negative", "neutral", "positive") if rest.startswith(label)), 1)
-        pieces.append(rest[:size])
-        rest = rest[size:]
-    content = [
-        {"token": piece, "bytes": list(piece.encode()), "logprob": -0.1, "top_logprobs": [
-            {"token": piece, "bytes": list(piece.encode()), "logprob": -0.1}]}
-        for piece in pieces
-    ]  # fmt: skip
-    choice = {"message": {"content": text}, "finish_reason": finish, "logprobs": {"content": content}}
-    return httpx.Response(200, json={"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 10}})
+    return httpx.Response(200, json=chat(text, finish))
 
 
 def _run(respond: Respond, use: Callable[[LLMClient], Any]) -> tuple[Any, list[dict[str, Any]]]:
@@ -68,7 +47,7 @@ def _analyse(respond: Respond, companies: list[Company]) -> tuple[AnalysisResult
 
 
 def test_a_verdict_has_its_quote() -> None:
-    result, asked = _analyse(lambda body: _chat(_answer([_judged(1), _judged(2, evidence=[3], sentiment="neutral")])),
+    result, asked = _analyse(lambda body: _chat(answer([judged(1), judged(2, evidence=[3], sentiment="neutral")])),
                              [Company("滴滴"), Company("美团")])  # fmt: skip
     didi, meituan = result.companies
     assert (didi.evidence[0].quote, didi.risk_level, didi.grounded) == ("滴滴今天宣布下线顺风车。", 2, True)
@@ -79,7 +58,7 @@ def test_a_verdict_has_its_quote() -> None:
 
 
 def test_a_cut_answer_is_asked_once_more_in_a_shorter_form() -> None:
-    answers = [_chat('{"sentiment":"negative","cate', "length"), _chat(_answer([_judged(1)]))]
+    answers = [_chat('{"sentiment":"negative","cate', "length"), _chat(answer([judged(1)]))]
     result, asked = _analyse(lambda body: answers.pop(0), [Company("滴滴")])
     lengths = [body["response_format"]["json_schema"]["schema"]["properties"]["summary"]["maxLength"] for body in asked]
     assert lengths[0] > lengths[1]
@@ -97,13 +76,13 @@ def test_a_server_that_enforces_nothing_is_a_typed_failure() -> None:
 
 
 def test_a_number_that_does_not_exist_leaves_the_verdict_ungrounded() -> None:
-    result, _ = _analyse(lambda body: _chat(_answer([_judged(1, evidence=[1, 77])])), [Company("滴滴")])
+    result, _ = _analyse(lambda body: _chat(answer([judged(1, evidence=[1, 77])])), [Company("滴滴")])
     assert [item.quote for item in result.companies[0].evidence] == ["滴滴今天宣布下线顺风车。"]
     assert not result.companies[0].grounded
 
 
 def test_a_company_that_the_document_does_not_name_has_no_evidence() -> None:
-    result, asked = _analyse(lambda body: _chat(_answer([_judged(1, evidence=[1])])), [Company("格力")])
+    result, asked = _analyse(lambda body: _chat(answer([judged(1, evidence=[1])])), [Company("格力")])
     assert (result.companies[0].evidence, result.companies[0].grounded) == ((), False)
     schema = asked[0]["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["companies"]["prefixItems"][0]["properties"]["evidence"]["maxItems"] == 0
@@ -112,7 +91,7 @@ def test_a_company_that_the_document_does_not_name_has_no_evidence() -> None:
 def test_companies_go_in_chunks_of_five() -> None:
     def respond(body: dict[str, Any]) -> httpx.Response:
         count = body["response_format"]["json_schema"]["schema"]["properties"]["companies"]["maxItems"]
-        return _chat(_answer([_judged(number, evidence=[]) for number in range(1, count + 1)]))
+        return _chat(answer([judged(number, evidence=[]) for number in range(1, count + 1)]))
 
     names = [f"公司{number}" for number in range(12)]
     result, asked = _analyse(respond, [Company(name) for name in names])
@@ -133,7 +112,7 @@ def test_the_sentiment_alone() -> None:
 
 
 def test_a_server_that_is_overloaded_for_a_moment_is_asked_again() -> None:
-    answers = [httpx.Response(503), _chat(_answer([_judged(1)]))]
+    answers = [httpx.Response(503), _chat(answer([judged(1)]))]
     assert _analyse(lambda body: answers.pop(0), [Company("滴滴")])[0].companies[0].grounded
 
 

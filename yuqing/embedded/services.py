@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yuqing.embedded import ports, postgres, seaweedfs
+from yuqing.embedded import ports, postgres, seaweedfs, vllm
 from yuqing.embedded.supervisor import Service, Supervisor
 from yuqing.endpoints import S3Endpoint, services_file
 from yuqing.errors import YuqingError
@@ -165,23 +165,13 @@ def _s3(settings: Settings, access_key: str, secret_key: str) -> tuple[Service, 
 
 
 def _llm(settings: Settings, api_key: str) -> tuple[Service, dict[str, Any]]:
-    import httpx
-
     port = ports.choose(settings.embedded.llm_port)
     url = f"http://{ports.HOST}:{port}/v1"
-
-    def is_ready() -> bool:
-        try:
-            answer = httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {api_key}"}, timeout=2)
-        except httpx.HTTPError:
-            return False
-        return answer.status_code == 200
-
     service = Service(
         name="llm",
         command=[sys.executable, "-m", "yuqing", "llm", "serve", "--host", ports.HOST, "--port", str(port)],
         environment={"YUQING_LLM__API_KEY": api_key},
-        is_ready=is_ready,
+        is_ready=lambda: vllm.is_ready(url, api_key, settings.llm.model),
         start_timeout_s=settings.embedded.llm_start_timeout_s,
     )
     return service, {"url": url, "api_key": api_key, "model": settings.llm.model}

@@ -1,6 +1,7 @@
 """The analysis's settings: the endpoint, prompts, triage, serving."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -31,9 +32,12 @@ class LLMSettings(Section):
     answer_tokens: int = Field(140, ge=40, description="tokens an answer may take without its companies")
     company_tokens: int = Field(50, ge=20, description="tokens more for each company")
     base: str = Field(
-        "qwen2.5-coder-0.5b-instruct-gguf", description="the embedded server's base model (`yuqing models list`)"
+        "qwen2.5-coder-0.5b-instruct-gguf", description="the embedded server's base model (`yuqing models list`), or a folder of `yuqing llm convert-baichuan`"
     )
-    adapter: str = Field("inews-v1", description="the adapter merged into it; empty: the bare base")
+    adapter: str = Field(
+        "inews-v1",
+        description="its adapter while none is active on S3; set expressly it comes before the active one; empty: the bare base",
+    )
     python: Path | None = Field(None, description="an interpreter that has vLLM; empty: the one of .venv-vllm")
     max_model_len: int = Field(2048, ge=512, description="tokens of prompt and answer together")
     kv_cache_gib: int = Field(1, ge=1, description="memory for keys and values on a CPU; 1 holds 40,000 tokens or more")
@@ -47,4 +51,23 @@ class LLMSettings(Section):
         ge=0,
         description="tokens of all analyses a UTC day, after which what triage cannot answer waits; 0: no limit",
     )
-    compile: bool = Field(False, description="let vLLM compile the model at its start; on 2 cores that takes minutes")
+    compile: bool | None = Field(
+        None, description="let vLLM compile the model at its start; empty: on a GPU (on 2 cores it takes minutes)"
+    )
+    adapter_mode: Literal["merged", "runtime"] = Field(
+        "merged",
+        description="merged: into the base, which is six times as fast on a CPU; runtime: beside it, changed without a restart",
+    )
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256] = Field(
+        16, description="the largest rank of an adapter that a server with adapter_mode runtime takes"
+    )
+    prefix_caching: bool = Field(True, description="keep the keys and values of the instruction that all prompts share")
+    quantization: str | None = Field(
+        None, description="how a quantised checkpoint is to be read (awq, gptq, fp8, bitsandbytes); empty: as it says itself"
+    )
+    tensor_parallel: int = Field(1, ge=1, description="GPUs over which the model is spread")
+    gpu_memory: float = Field(0.9, gt=0, le=1, description="share of a GPU's memory that the server takes")
+    guided_backend: Literal["xgrammar", "guidance", "outlines"] = Field(
+        "xgrammar", description="what enforces the answer's JSON schema"
+    )
+    server_options: tuple[str, ...] = Field((), description="further words of vLLM's command line")

@@ -1,0 +1,218 @@
+"""The adapters on S3: pushed whole with their cards, fetched verified, activated when they were compared."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm.adapters import CONFIG, WEIGHTS, Adapter, check_base, load_adapter
+from llm.merge import base_sha256, make_folder
+from yuqing.adapters import (
+    CARD,
+    Active,
+    AdapterError,
+    Choice,
+    Seen,
+    activate,
+    folder_of,
+    read_active,
+    read_card,
+    stored,
+)
+from yuqing.errors import NotConfigured
+from yuqing.objects import ObjectStore, ObjectStoreError
+from yuqing.settings import Settings
+from yuqing.telemetry import get_logger
+
+log = get_logger(__name__)
+
+# Below it a paired test says that two adapters differ.
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An adapter on S3 as `yuqing llm adapters list` shows it."""
+
+    name: str
+    active: bool
+    base: str
+    prompt_version: str
+    sha256: str
+    metrics: dict[str, Any]
+    comparisons: int
+
+
+def list_adapters(store: ObjectStore) -> list[Listed]:
+    """The adapters on S3 by name; one whose card cannot be read is named with its problem. Raises ObjectStoreAway."""
+    active = read_active(store).active
+    found = []
+    for name in stored(store):
+        try:
+            card = read_card(store, name)
+        except AdapterError as error:
+            log.warning("an adapter cannot be used", adapter=name, reason=error.message)
+            continue
+        found.append(
+            Listed(
+                name=name,
+                active=active is not None and active.adapter == name,
+                base=str(card.get("base", {}).get("name")),
+                prompt_version=str(card.get("prompt_version")),
+                sha256=str(card["sha256"]),
+                metrics=dict(card.get("metrics") or {}),
+                comparisons=len(card.get("comparisons") or ()),
+            )
+        )
+    return found
+
+
+def push(store: ObjectStore, adapter: Adapter, settings: Settings) -> str:
+    """Store a verified adapter under its name and hash, the card last; returns that name. Again, it stores the card alone.
+
+    Raises AdapterError when it is for another base than the settings', ObjectStoreAway.
+    """
+    check_base(adapter, base_sha256(settings))
+    name = adapter.served_name
+    folder = folder_of(name)
+    whole = name in stored(store) and read_card(store, name)["sha256"] == adapter.digest
+    if not whole:
+        store.put_file(folder + WEIGHTS, adapter.folder / WEIGHTS)
+        store.put_file(folder + CONFIG, adapter.folder / CONFIG, content_type="application/json")
+    store.put(folder + CARD, (adapter.folder / CARD).read_bytes(), content_type="application/json")
+    return name
+
+
+def fetch(store: ObjectStore, choice: Choice, settings: Settings) -> Adapter:
+    """The chosen adapter in the cache, with every byte checked against its card, the choice and the base.
+
+    Raises AdapterError for other weights than were activated, or for another base; ObjectStoreAway.
+    """
+    name = str(choice.adapter)
+    target = settings.cache / "adapters" / name
+    read_card(store, name)
+
+    def fill(partial: Path) -> None:
+        for file in (WEIGHTS, CONFIG, CARD):
+            store.download(folder_of(name) + file, partial / file)
+        _check(load_adapter(str(partial)), choice, settings)
+
+    make_folder(target, fill)
+    adapter = load_adapter(str(target))
+    _check(adapter, choice, settings)
+    return adapter
+
+
+def _check(adapter: Adapter, choice: Choice, settings: Settings) -> None:
+    if choice.sha256 != adapter.digest:
+        raise AdapterError(
+            f"the adapter {choice.adapter} on S3 has the sha256 {adapter.digest[:16]}…, activated was {str(choice.sha256)[:16]}…",
+            cure=f"push the right one and activate it again; its cached copy is {adapter.folder}",
+        )
+    check_base(adapter, base_sha256(settings))
+
+
+def in_place_of(seen: Seen, settings: Settings) -> Choice:
+    """What an activation replaces: the active choice, or what the settings name while nothing was ever activated."""
+    if seen.active is not None:
+        return seen.active
+    if not settings.llm.adapter:
+        return Choice(adapter=None, sha256=None)
+    adapter = load_adapter(settings.llm.adapter)
+    return Choice(adapter=adapter.served_name, sha256=adapter.digest)
+
+
+def check_compared(card: dict[str, Any], name: str, replaced: Choice) -> None:
+    """Whether the card tells of a paired test against what is replaced, and that it did not lose. Raises AdapterError."""
+    if card["sha256"] == replaced.sha256:
+        return
+    against = replaced.adapter or "the bare base"
+    tests = [each for each in card.get("comparisons") or () if each.get("with", {}).get("sha256") == replaced.sha256]
+    how = f"`yuqing llm adapters compare FOLDER {replaced.adapter or 'base'} ...`, push it again, or give --force REASON"
+    if not tests:
+        raise AdapterError(f"the card of {name} holds no comparison with {against}", cure=f"compare them: {how}")
+    last = tests[-1]
+    new, old = last["accuracy"]
+    if new < old and last["mcnemar_p"] < SIGNIFICANT:
+        raise AdapterError(
+            f"{name} is worse than {against}: accuracy {new} against {old}, p = {last['mcnemar_p']}",
+            cure="activate another one, or give --force REASON",
+        )
+
+
+def activate_compared(store: ObjectStore, name: str, settings: Settings, *, by: str, force: str = "") -> Active:
+    """Make a pushed adapter the active one, after its bytes, its base and its comparison were looked at.
+
+    `force` is the reason for which no comparison is asked for; it is kept with who did it. Raises AdapterError,
+    ActiveConflict when another change came between, ObjectStoreAway.
+    """
+    seen = read_active(store)
+    card = read_card(store, name)
+    if not force:
+        check_compared(card, name, in_place_of(seen, settings))
+    fetch(store, Choice(adapter=name, sha256=card["sha256"]), settings)
+    return activate(store, name, by=f"{by} (forced: {force})" if force else by, seen=seen)
+
+
+def _last_seen(settings: Settings) -> Path:
+    return settings.cache / "adapters" / "active.json"
+
+
+def wanted(settings: Settings) -> Choice | None:
+    """What a server of these settings should serve: the adapter that the settings name expressly, else the active one.
+
+    None: nothing was ever activated (or there is no S3), the settings' default applies. While S3 is away it is what was
+    active when it last answered.
+    """
+    if "adapter" in settings.llm.model_fields_set:
+        return None
+    kept = _last_seen(settings)
+    try:
+        active = read_active(ObjectStore.from_settings(settings)).active
+    except NotConfigured:
+        return None
+    except ObjectStoreError as error:
+        log.warning("S3 does not tell the active adapter", reason=error.message, used=str(kept))
+        try:
+            return Choice.model_validate_json(kept.read_bytes())
+        except (OSError, ValueError):
+            return None
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if active is None:
+        kept.unlink(missing_ok=True)
+        return None
+    kept.write_text(Choice(adapter=active.adapter, sha256=active.sha256).model_dump_json(), encoding="utf-8")
+    return active
+
+
+def to_serve(settings: Settings) -> Adapter | None:
+    """The adapter that a server of these settings serves now, verified; None: the bare base.
+
+    Raises AdapterError, ObjectStoreAway when it has to be fetched and cannot be.
+    """
+    choice = wanted(settings)
+    if choice is None:
+        return load_adapter(settings.llm.adapter) if settings.llm.adapter else None
+    if choice.adapter is None:
+        return None
+    shipped = load_adapter(settings.llm.adapter) if settings.llm.adapter else None
+    if shipped and (shipped.served_name, shipped.digest) == (choice.adapter, choice.sha256):
+        check_base(shipped, base_sha256(settings))
+        return shipped
+    cached = settings.cache / "adapters" / choice.adapter
+    if (cached / CARD).is_file():
+        adapter = load_adapter(str(cached))
+        _check(adapter, choice, settings)
+        return adapter
+    return fetch(ObjectStore.from_settings(settings), choice, settings)
+
+
+def write_comparison(folder: Path, comparison: dict[str, Any]) -> None:
+    """Add a comparison to the card of the adapter in a folder, in place of an earlier one with the same adapter and data."""
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    key = (comparison["with"]["sha256"], comparison["data"])
+    kept = [each for each in card.get("comparisons") or () if (each["with"]["sha256"], each["data"]) != key]
+    card["comparisons"] = [*kept, comparison]
+    partial = folder / f".{CARD}.part"
+    partial.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / CARD)

@@ -1,0 +1,125 @@
+"""The worker while its server is away, slow, out of memory, talking garbage or restarting: jobs wait, none is lost."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine, text
+
+from llm.worker import work
+from tests.llm.conftest import NEWS, WEATHER, News, identity, put_news
+from tests.llm.scripted import Scripted, scripted_server
+from yuqing.settings import Settings
+
+pytestmark = pytest.mark.service
+
+# The second says the same of its companies as the first, in other line breaks and with another end.
+_ORIGINAL = replace(NEWS[0], text=NEWS[0].text + "市民对此看法不一。专家另有建议。")
+_MEMBER = replace(
+    NEWS[0], name="elsewhere", group="didi", text=f"{NEWS[0].text}\n市民，对此看法不一。其他消息另见本站。"
+)
+
+
+def _count(pool: Engine, what: str) -> int:
+    with pool.connect() as connection:
+        return int(connection.execute(text(f"SELECT count(*) FROM {what}")).scalar_one())
+
+
+def _news(count: int) -> tuple[News, ...]:
+    return tuple(replace(NEWS[1], name=f"gree-{copy}", text=f"{NEWS[1].text}第{copy}版。") for copy in range(count))
+
+
+def test_jobs_wait_until_the_server_answers_again_and_none_is_lost(database: Engine, settings: Settings) -> None:
+    news = (*_news(12), WEATHER)
+    put_news(database, news)
+    with scripted_server() as server:
+        changes = {
+            "url": server.url, "timeout_s": 0.5, "attempts": 2, "retry_most_s": 0.1, "concurrency": 6,
+            "circuit_failures": 3, "circuit_pause_s": 0.2, "circuit_most_s": 0.4,
+        }  # fmt: skip
+        patient = settings.model_copy(update={"llm": settings.llm.model_copy(update=changes)})
+        server.mode = "away"
+        seen: dict[str, tuple[int, int]] = {}
+        problems: list[str] = []
+
+        def breakdown() -> None:
+            try:
+                for mode in ("away", "slow", "memory", "garbage", "key", "nonsense"):
+                    server.mode = mode
+                    before = len(server.asked)
+                    deadline = time.monotonic() + 60
+                    while len(server.asked) < before + 4 or _count(database, "document_analyses") < 1:
+                        if time.monotonic() > deadline:
+                            problems.append(f"{mode}: nothing is asked")
+                            return
+                        time.sleep(0.1)
+                    seen[mode] = (
+                        _count(database, "procrastinate_jobs WHERE status = 'failed'"),
+                        _count(database, "procrastinate_jobs WHERE status <> 'failed'"),
+                    )
+                server.mode = "well"
+                deadline = time.monotonic() + 120
+                while _count(database, "procrastinate_jobs") and time.monotonic() < deadline:
+                    time.sleep(0.2)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        driver = threading.Thread(target=breakdown)
+        driver.start()
+        counts = asyncio.run(work(patient, follow=True))
+        driver.join()
+    assert not problems
+    # Triage answers what it can without the server; everything else is still there, however the server fails.
+    assert seen == dict.fromkeys(seen, (0, 12))
+    assert counts == {"triaged": 1, "analysed": 12, "failed": 0}
+    assert _count(database, "document_analyses") == 13
+
+
+def _run_once(server: Scripted, settings: Settings, **changes: object) -> dict[str, int]:
+    llm = settings.llm.model_copy(update={"url": server.url, **changes})
+    return asyncio.run(work(settings.model_copy(update={"llm": llm}), follow=False))
+
+
+def test_a_spent_budget_stops_the_model_and_not_triage(database: Engine, settings: Settings) -> None:
+    put_news(database, (*_news(6), WEATHER))
+    with scripted_server() as server:
+        counts = _run_once(server, settings, daily_tokens=200, concurrency=1)
+        asked = len(server.asked)
+    assert counts == {"analysed": 2, "triaged": 1, "waiting": 4, "failed": 0}
+    assert asked
+    with database.connect() as connection:
+        due = connection.execute(text("SELECT scheduled_at > now() FROM procrastinate_jobs")).scalars().all()
+    assert due == [True] * 4
+
+
+def test_a_reprint_with_another_end_takes_over_the_verdicts_with_its_own_quotes(
+    database: Engine, settings: Settings
+) -> None:
+    companies = put_news(database, (_ORIGINAL, _MEMBER))
+    with scripted_server() as server:
+        assert _run_once(server, settings) == {"analysed": 1, "inherited": 1, "failed": 0}
+        rows = "SELECT evidence, inherited_from, sentiment FROM verdicts WHERE doc_id = :doc AND company_id = :company"
+        key = {"doc": identity(_MEMBER.name), "company": companies["滴滴"]}
+        with database.begin() as connection:
+            ((evidence, source, _),) = connection.execute(text(rows), key).all()
+            # The original is analysed anew, as by another adapter: its heir follows.
+            for table in ("document_analyses", "verdicts"):
+                old = {"doc": identity(NEWS[0].name)}
+                connection.execute(text(f"UPDATE {table} SET adapter = 'old' WHERE doc_id = :doc"), old)
+            connection.execute(text("UPDATE verdicts SET adapter = 'old', sentiment = 'positive'"))
+            connection.execute(
+                text("INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) "
+                     "SELECT 'analyze', 'analyze', jsonb_build_object('doc_id', doc_id, 'content_hash', content_hash), 'todo' "
+                     "FROM documents WHERE doc_id = :doc"), old,
+            )  # fmt: skip
+        assert source == identity(NEWS[0].name)
+        assert all(_MEMBER.text[item["start"] : item["end"]] == item["quote"] for item in evidence)
+        assert evidence
+        assert _run_once(server, settings) == {"analysed": 1, "failed": 0}
+        with database.connect() as connection:
+            ((_, source, sentiment),) = connection.execute(text(rows), key).all()
+    assert (source, sentiment) == (identity(NEWS[0].name), "negative")
