@@ -65,7 +65,9 @@ class Analyst:
         read = self._by_triage(subject)
         if earliest != doc_id:
             await self.analyse(earliest)
-        if isinstance(read, Judged) and (await self._is_read_by_model(doc_id) or await self._is_read_by_model(earliest)):
+        if isinstance(read, Judged) and (
+            await self._is_read_by_model(doc_id) or await self._is_read_by_model(earliest)
+        ):
             read = "read before"  # triage must not take the place of what the language model has said
         lineage = read.lineage if isinstance(read, Judged) else await self._llm_lineage(subject)
         # One at a time for a document: its own job, and the reprints that want its verdicts.

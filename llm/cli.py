@@ -11,11 +11,14 @@ from typing import Annotated, Any, TextIO
 import typer
 from pydantic import BaseModel
 
+from llm import adapters_cli
 from yuqing import telemetry
 from yuqing.errors import YuqingError
 from yuqing.settings import Settings, get_settings
 
 app = typer.Typer(help="The language model: serve, merge, train.", no_args_is_help=True)
+app.add_typer(adapters_cli.app, name="adapters")
+app.command("sync")(adapters_cli.sync)
 
 Jsonl = Annotated[str | None, typer.Option("--jsonl", help='Answer JSON lines of this file; "-": of standard input.')]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -320,6 +323,25 @@ def serve(
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
     run(settings, host, port, model)
+
+
+@app.command("ready")
+def ready(
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until it is.")] = 0,
+) -> None:
+    """Exit with 0 when the server analyses (what a start-up probe asks), else with 1; the first question warms it up."""
+    import time
+
+    from yuqing.embedded.vllm import is_ready
+    from yuqing.endpoints import llm_endpoint
+
+    endpoint = llm_endpoint(get_settings())
+    deadline = time.monotonic() + timeout
+    while not is_ready(endpoint.url, endpoint.api_key, endpoint.model):
+        if time.monotonic() >= deadline:
+            typer.echo(f"{endpoint.url} does not analyse yet", err=True)
+            raise typer.Exit(1)
+        time.sleep(1)
 
 
 @app.command("merge")

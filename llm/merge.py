@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llm.baichuan.convert import MANIFEST
 from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, check_base, load_adapter
+from llm.baichuan.convert import MANIFEST
 from yuqing.model_manifest import find_model
 from yuqing.settings import Settings
 from yuqing.telemetry import get_logger

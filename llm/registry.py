@@ -128,7 +128,9 @@ def check_compared(card: dict[str, Any], name: str, replaced: Choice) -> None:
         return
     against = replaced.adapter or "the bare base"
     tests = [each for each in card.get("comparisons") or () if each.get("with", {}).get("sha256") == replaced.sha256]
-    how = f"`yuqing llm adapters compare FOLDER {replaced.adapter or 'base'} ...`, push it again, or give --force REASON"
+    how = (
+        f"`yuqing llm adapters compare FOLDER {replaced.adapter or 'base'} ...`, push it again, or give --force REASON"
+    )
     if not tests:
         raise AdapterError(f"the card of {name} holds no comparison with {against}", cure=f"compare them: {how}")
     last = tests[-1]

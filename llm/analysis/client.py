@@ -200,7 +200,9 @@ class LLMClient:
         parent = card.get("parent")
         if parent:  # an adapter loaded at run time
             root = str((cards.get(str(parent)) or {}).get("root") or parent)
-            return Served(engine, split_served_name(root)[0], str(card["id"]))
+            # The folder has the adapter's whole name; the model's name is the one that clients ask for.
+            folder = str(card.get("root") or "").rstrip("/").rsplit("/", 1)[-1]
+            return Served(engine, split_served_name(root)[0], folder or str(card["id"]))
         model, adapter = split_served_name(str(card.get("root") or card["id"]))
         return Served(engine, model, adapter)
 

@@ -93,7 +93,7 @@ def read_clauses(text: str, companies: Sequence[Company]) -> list[Clause]:
     for start, end in sentence_spans(text):
         in_sentence = [name for name in names if start <= name[0] < end]
         silent = 0 if in_sentence else silent + 1
-        if silent > REACH or _QUESTION.match(text[start:end]) and not in_sentence:
+        if silent > REACH or (_QUESTION.match(text[start:end]) and not in_sentence):
             topic = topic if _QUESTION.match(text[start:end]) else ()
             continue
         if in_sentence:

@@ -10,17 +10,15 @@ _WEIGHTS = {"++": 2.0, "+": 1.0, "0": 0.0, "-": -1.0, "--": -2.0}
 # Said close before a word they turn it: "没有一块空鼓", "未发现问题", "零故障".
 _NEGATION = re.compile(r"(?:不|没有?|未|无|零|非|从没|从不|毫无|并非|没什么|不再|免于|避免)[^，。；！？]{0,4}$")
 # A bad thing that becomes less is good, one that becomes more is bad.
-_BAD_THING = (
-    r"(?:投诉|亏损|不良|能耗|漏损|差评|故障|事故|延误|退货|成本|负债|库存|存货|抽成|流失|风险|罚单|价格|负担|损耗|失误|排放|坏账)"
-)
+_BAD = "投诉 亏损 不良 能耗 漏损 差评 故障 事故 延误 退货 成本 负债 库存 存货 抽成 流失 风险 罚单 价格 负担 损耗 失误 排放 坏账"
+_BAD_THING = f"(?:{_BAD.replace(' ', '|')})"
 _LESS = re.compile(_BAD_THING + r"[^，。；！？]{0,8}?(?:下降|降至|降到|减少|下滑|降低|收窄|最低|少了)")
-_MORE = re.compile(_BAD_THING + r"[^，。；！？]{0,8}?(?:上升|增长|增加|翻番|扩大|走高|高企|翻倍|上涨|连续[^，。]{1,4}上升)")
-_FALL_FROM = re.compile(r"从[^，。；！？]{1,8}降[到至](?!零)")
-# Praise in quotation marks, thanks for a harm, a prize for a fault: irony has such forms.
-_MOCKING = re.compile(
-    r"感谢[^，。]{1,8}[，,](?:让|治好|教会)|真是(?:神操作|不懂情调|大气|贴心)|诚意满满|[“\"](?:最佳|自律|宠|大家庭|扁平化管理|弹性工作|好朋友)[”\"]|"
-    r"最佳[^，。：:]{1,4}奖|太会[“\"]|惊喜[：:]|可真会|哈哈|呵呵|童叟无欺|磨练心性|比我前任|节奏稳得|艺术"
+_MORE = re.compile(
+    _BAD_THING + r"[^，。；！？]{0,8}?(?:上升|增长|增加|翻番|扩大|走高|高企|翻倍|上涨|连续[^，。]{1,4}上升)"
 )
+_FALL_FROM = re.compile(r"从[^，。；！？]{1,8}降[到至](?!零)")
+# Irony has forms: thanks for a harm, laughter, praise that is marked as such.
+_MOCKING = re.compile(r"感谢[^，。]{1,8}[，,](?:让|治好|教会)|可真[会是]|[哈呵]{2}|诚意满满|真是(?:贴心|大气|够可以)")
 
 
 @dataclass(frozen=True)

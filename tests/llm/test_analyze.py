@@ -149,9 +149,9 @@ def test_lineage_is_what_the_server_says() -> None:
     merged = {"id": "yuqing", "root": "/models/qwen+inews-v1-abcd", "owned_by": "vllm"}
     served, _ = _run(_models(merged), lambda client: client.served())
     assert served == Served("vllm", "qwen", "inews-v1-abcd")
-    at_run_time = {"id": "yuqing", "root": "/adapters/x", "parent": "base", "owned_by": "vllm"}
+    at_run_time = {"id": "yuqing", "root": "/adapters/mine-abcd", "parent": "base", "owned_by": "vllm"}
     served, _ = _run(_models({"id": "base", "root": "/models/baichuan"}, at_run_time), lambda client: client.served())
-    assert served == Served("vllm", "baichuan", "yuqing")
+    assert served == Served("vllm", "baichuan", "mine-abcd")
 
 
 def test_a_server_of_another_model_is_refused() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from yuqing.embedded import ports, postgres, seaweedfs, vllm
+from yuqing.embedded import ports, postgres, seaweedfs
 from yuqing.embedded.supervisor import Service, Supervisor
 from yuqing.endpoints import S3Endpoint, services_file
 from yuqing.errors import YuqingError
@@ -165,6 +165,8 @@ def _s3(settings: Settings, access_key: str, secret_key: str) -> tuple[Service, 
 
 
 def _llm(settings: Settings, api_key: str) -> tuple[Service, dict[str, Any]]:
+    from yuqing.embedded import vllm
+
     port = ports.choose(settings.embedded.llm_port)
     url = f"http://{ports.HOST}:{port}/v1"
     service = Service(

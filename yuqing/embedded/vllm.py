@@ -58,7 +58,15 @@ def command(
         *("--max-model-len", str(settings.max_model_len), "--max-num-seqs", str(settings.concurrency)),
         *(
             # Two places: one for the adapter that answers, one for the one that takes its place.
-            ("--enable-lora", "--max-loras", "2", "--max-lora-rank", str(settings.max_lora_rank), "--lora-modules", lora)
+            (
+                "--enable-lora",
+                "--max-loras",
+                "2",
+                "--max-lora-rank",
+                str(settings.max_lora_rank),
+                "--lora-modules",
+                lora,
+            )
             if adapter
             else ()
         ),

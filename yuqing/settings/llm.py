@@ -32,7 +32,8 @@ class LLMSettings(Section):
     answer_tokens: int = Field(140, ge=40, description="tokens an answer may take without its companies")
     company_tokens: int = Field(50, ge=20, description="tokens more for each company")
     base: str = Field(
-        "qwen2.5-coder-0.5b-instruct-gguf", description="the embedded server's base model (`yuqing models list`), or a folder of `yuqing llm convert-baichuan`"
+        "qwen2.5-coder-0.5b-instruct-gguf",
+        description="the embedded server's base (`yuqing models list`), or a folder that `yuqing llm convert-baichuan` made",
     )
     adapter: str = Field(
         "inews-v1",
@@ -63,7 +64,8 @@ class LLMSettings(Section):
     )
     prefix_caching: bool = Field(True, description="keep the keys and values of the instruction that all prompts share")
     quantization: str | None = Field(
-        None, description="how a quantised checkpoint is to be read (awq, gptq, fp8, bitsandbytes); empty: as it says itself"
+        None,
+        description="how a quantised checkpoint is to be read (awq, gptq, fp8, bitsandbytes); empty: as it says itself",
     )
     tensor_parallel: int = Field(1, ge=1, description="GPUs over which the model is spread")
     gpu_memory: float = Field(0.9, gt=0, le=1, description="share of a GPU's memory that the server takes")

@@ -1,0 +1,132 @@
+"""`yuqing llm sync`: what `adapters/active.json` says, applied to the server beside it.
+
+A server that was started with adapter_mode runtime loads the adapter in place of the old one; any other gets the merged
+weights made ready and is then asked to end: whoever keeps it running (`yuqing up`, Kubernetes) starts it again, and `yuqing llm
+serve` takes what is active. Jobs wait meanwhile.
+"""
+
+import ipaddress
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from llm.adapters import Adapter, AdapterError
+from llm.merge import merged_path
+from llm.registry import to_serve
+from llm.serve import running, under_its_name
+from yuqing.adapters import serves
+from yuqing.embedded import vllm
+from yuqing.endpoints import LLMEndpoint, llm_endpoint
+from yuqing.errors import YuqingError
+from yuqing.settings import Settings
+from yuqing.telemetry import get_logger
+
+log = get_logger(__name__)
+
+Applied = Literal["same", "loaded", "restarting", "away"]
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the address is this machine's own; a name other than localhost is none."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _headers(endpoint: LLMEndpoint) -> dict[str, str]:
+    return {"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}
+
+
+def _cards(endpoint: LLMEndpoint) -> list[dict[str, Any]] | None:
+    """The server's list of models; None while it does not answer."""
+    try:
+        answer = httpx.get(f"{endpoint.url}/models", headers=_headers(endpoint), timeout=5, trust_env=False)
+        answer.raise_for_status()
+        return [card for card in answer.json()["data"] if isinstance(card, dict)]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _load(endpoint: LLMEndpoint, adapter: Adapter, settings: Settings) -> None:
+    folder = under_its_name(adapter, settings)
+    body = {"lora_name": endpoint.model, "lora_path": str(folder), "load_inplace": True}
+    try:
+        answer = httpx.post(
+            f"{endpoint.url}/load_lora_adapter", json=body, headers=_headers(endpoint), timeout=120, trust_env=False
+        )
+    except httpx.HTTPError as error:
+        raise AdapterError(
+            f"the server did not load {adapter.served_name}: {error!r}", cure="it is tried again"
+        ) from None
+    if answer.status_code != 200:
+        raise AdapterError(
+            f"the server refuses to load {adapter.served_name}: HTTP {answer.status_code} {answer.text[:300]}",
+            cure="look into its log; it goes on with the adapter that it had",
+        )
+
+
+def _restart(settings: Settings, endpoint: LLMEndpoint) -> None:
+    port = urlsplit(endpoint.url).port or 80
+    found = running(settings, port)
+    if found is None:
+        raise YuqingError(
+            f"the server at {endpoint.url} was not started by `yuqing llm serve` with this data folder",
+            cure="start it so, beside this command, and with the same YUQING_DATA_DIR; or restart it yourself",
+        )
+    os.kill(found.pid, signal.SIGTERM)
+
+
+def apply(settings: Settings) -> Applied:
+    """Bring the server to what is active. Raises AdapterError, ObjectStoreAway, NotConfigured, YuqingError.
+
+    "same": it serves that already; "loaded": it loaded the adapter; "restarting": it was asked to end; "away": it does not answer.
+    """
+    endpoint = llm_endpoint(settings)
+    if not is_loopback(endpoint.url):
+        raise YuqingError(
+            f"{endpoint.url} is not on this machine; adapters are loaded over the loopback address alone",
+            cure="run `yuqing llm sync` beside the server, with YUQING_LLM__URL=http://127.0.0.1:PORT/v1",
+        )
+    adapter = to_serve(settings)
+    name = adapter.served_name if adapter else None
+    cards = _cards(endpoint)
+    if cards is None:
+        return "away"
+    if serves(cards, name):
+        return "same"
+    beside = any(card.get("id") == vllm.base_name(settings.llm) for card in cards)
+    if adapter is not None and beside:
+        _load(endpoint, adapter, settings)
+        log.info("loaded", adapter=name)
+        return "loaded"
+    if adapter is not None and settings.llm.adapter_mode == "merged":
+        merged_path(settings, adapter)  # the server is away for its start alone, not for the merge
+    _restart(settings, endpoint)
+    log.info("restarting the server", adapter=name)
+    return "restarting"
+
+
+def follow(settings: Settings, every_s: float, going: Callable[[], bool] = lambda: True) -> None:
+    """Apply again and again, every `every_s` seconds, until `going` says no. What fails is logged and tried again."""
+    while going():
+        try:
+            outcome = apply(settings)
+            if outcome == "restarting":
+                _wait_until_away(settings)
+        except YuqingError as error:
+            log.warning("the active adapter could not be applied", reason=str(error))
+        time.sleep(every_s)
+
+
+def _wait_until_away(settings: Settings, most_s: float = 60) -> None:
+    """A server that was asked to end answers for a moment more, and must not be asked again when it is back."""
+    deadline = time.monotonic() + most_s
+    while time.monotonic() < deadline and _cards(llm_endpoint(settings)) is not None:
+        time.sleep(0.5)
