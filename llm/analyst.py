@@ -7,10 +7,9 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from llm import records
-from llm.analysis.analyze import AnalysisResult, analyze_document
+from llm.analysis.analyze import AnalysisResult, analyze_document, version_of
 from llm.analysis.circuit import Circuit
 from llm.analysis.client import LLMClient
-from llm.analysis.prompts import PROMPT_VERSION
 from llm.analysis.schema import InvalidAnswer
 from llm.inheritance import hand_down, inherit, source_of
 from llm.locks import DocumentLocks
@@ -105,7 +104,7 @@ class Analyst:
             engine=served.engine,
             model=served.model,
             adapter=served.adapter,
-            prompt_version=PROMPT_VERSION,
+            prompt_version=version_of(self._settings.llm),
             cleaning_version=subject.cleaning_version,
         )
 

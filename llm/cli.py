@@ -12,6 +12,7 @@ import typer
 from pydantic import BaseModel
 
 from llm import adapters_cli
+from llm.entity import cli as entities
 from yuqing import telemetry
 from yuqing.errors import YuqingError
 from yuqing.settings import Settings, get_settings
@@ -19,6 +20,7 @@ from yuqing.settings import Settings, get_settings
 app = typer.Typer(help="The language model: serve, merge, train.", no_args_is_help=True)
 app.add_typer(adapters_cli.app, name="adapters")
 app.command("sync")(adapters_cli.sync)
+app.add_typer(entities.app, name="entities")
 
 Jsonl = Annotated[str | None, typer.Option("--jsonl", help='Answer JSON lines of this file; "-": of standard input.')]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

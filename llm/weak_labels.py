@@ -121,6 +121,11 @@ def risk_cue(text: str) -> int:
     return next((level for level, pattern in _LEVELS if pattern.search(text)), 0)
 
 
+def risk_types(text: str) -> tuple[str, ...]:
+    """The risk types that words of the text name, TYPE_LIMIT at most; 其他 when none does."""
+    return tuple(kind for kind, pattern in _TYPES if pattern.search(text))[:TYPE_LIMIT] or ("其他",)
+
+
 def weak_company(
     number: int, name: str, title: str, text: str, sentences: Sequence[Span], document: Sentiment
 ) -> CompanyAnswer:
@@ -145,5 +150,5 @@ def weak_company(
     if sentiment == "negative":
         context = f"{title}。{said}" if in_title else said
         risk = risk_cue(context) or 1
-        types = [kind for kind, pattern in _TYPES if pattern.search(context)][:TYPE_LIMIT] or ["其他"]
+        types = list(risk_types(context))
     return CompanyAnswer(id=number, sentiment=sentiment, risk=risk, types=types, evidence=evidence)

@@ -9,8 +9,11 @@ from llm.analysis import evidence, scores
 from llm.analysis.client import Completion, LLMClient
 from llm.analysis.client import LLMAway as LLMAway  # for the gateway, which imports this module alone
 from llm.analysis.prompts import MAX_COMPANIES, PROMPT_VERSION, Company, Prompt, build_prompt
-from llm.analysis.schema import Answer, InvalidAnswer, answer_schema, read_answer, sentiment_schema
+from llm.analysis.schema import Answer, InvalidAnswer, answer_schema, read_answer
 from llm.analysis.scores import Label
+from llm.entity import opinion
+from llm.entity.judge import OwnClauses, label_text, own_clauses, put_together, reread
+from llm.weak_labels import risk_cue, risk_types
 from yuqing.contracts import Evidence, Lineage, Sentiment, TimedSpan
 from yuqing.endpoints import llm_endpoint
 from yuqing.settings import LLMSettings, Settings
@@ -124,6 +127,35 @@ def _company(
     )
 
 
+def _with_own_clauses(
+    result: CompanyResult, own: OwnClauses, place: int, alone: Label, segments: Sequence[TimedSpan]
+) -> CompanyResult:
+    """The verdict after its company's own clauses were read again; evidence from them, risk as far as they tell of one."""
+    said = own.said[place]
+    label = put_together(said, alone)
+    quotes = tuple(evidence.quote(own.text, span, segments) for span in own.evidence(place, label.sentiment))
+    level, kinds = result.risk_level, result.risk_types
+    if label.sentiment != "negative":
+        level, kinds = 0, ()
+    elif result.sentiment != "negative":  # nothing was said of risk where the model saw none
+        level, kinds = risk_cue(said) or 1, risk_types(said)
+    return CompanyResult(
+        company=result.company,
+        sentiment=label.sentiment,
+        score=label.score,
+        confidence=label.confidence,
+        risk_level=level,
+        risk_types=kinds,
+        evidence=quotes or result.evidence,
+        grounded=bool(quotes) or result.grounded,
+    )
+
+
+def version_of(settings: LLMSettings) -> str:
+    """What lineage calls the prompt's version: the prompt's, and that of the rules by which own clauses are put together."""
+    return f"{PROMPT_VERSION}+{opinion.VERSION}" if settings.company_clauses else PROMPT_VERSION
+
+
 def _check(title: str, text: str) -> None:
     if not title.strip() and not text.strip():
         raise ValueError("the document has neither a title nor a text")
@@ -150,6 +182,14 @@ async def analyze_document(
         for reply, chunk in zip(replies, chunks, strict=True)
         for index, company in enumerate(chunk)
     ]
+    tokens = 0
+    if settings.company_clauses and companies:
+        own = own_clauses(title, text, companies)
+        alone, tokens = await reread(client, own, settings)
+        results = [
+            _with_own_clauses(result, own, place, label, segments) if label else result
+            for place, (result, label) in enumerate(zip(results, alone, strict=True))
+        ]
     first = replies[0]
     return AnalysisResult(
         sentiment=first.labels[0].sentiment,
@@ -159,7 +199,7 @@ async def analyze_document(
         summary=first.answer.summary.strip(),
         keywords=tuple(dict.fromkeys(word.strip() for word in first.answer.keywords if word.strip())),
         companies=tuple(results),
-        prompt_tokens=sum(reply.prompt_tokens for reply in replies),
+        prompt_tokens=sum(reply.prompt_tokens for reply in replies) + tokens,
         completion_tokens=sum(reply.completion_tokens for reply in replies),
         latency_ms=round((time.monotonic() - began) * 1000),
     )
@@ -168,12 +208,7 @@ async def analyze_document(
 async def document_sentiment(client: LLMClient, title: str, text: str, settings: LLMSettings) -> Label:
     """A document's sentiment alone: a dozen tokens. Raises as analyze_document does."""
     _check(title, text)
-    prompt = build_prompt(title, text, (), budget=settings.text_tokens)
-    completion = await client.complete(prompt.messages, sentiment_schema(), 24)
-    found = scores.labels(completion.tokens)
-    if not found:
-        raise InvalidAnswer("the model's answer holds no sentiment")
-    return found[0]
+    return (await label_text(client, title, text, settings))[0]
 
 
 async def analyze_now(
@@ -193,7 +228,7 @@ async def analyze_now(
         engine=served.engine,
         model=served.model,
         adapter=served.adapter,
-        prompt_version=PROMPT_VERSION,
+        prompt_version=version_of(settings.llm),
         prompt_tokens=result.prompt_tokens,
         completion_tokens=result.completion_tokens,
         latency_ms=result.latency_ms,

@@ -42,6 +42,10 @@ class LLMSettings(Section):
     python: Path | None = Field(None, description="an interpreter that has vLLM; empty: the one of .venv-vllm")
     max_model_len: int = Field(2048, ge=512, description="tokens of prompt and answer together")
     kv_cache_gib: int = Field(1, ge=1, description="memory for keys and values on a CPU; 1 holds 40,000 tokens or more")
+    company_clauses: bool = Field(
+        True,
+        description="ask about each company's own clauses, too, and put the readings together: a dozen tokens more a company",
+    )
     triage: bool = Field(True, description="answer what triage is sure of without the language model")
     triage_neutral: float = Field(
         0.8, ge=0, description="confidence from which triage's neutral is right in 90 % of INEWS's dev split"
