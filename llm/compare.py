@@ -17,7 +17,7 @@ def mcnemar(only_new: int, only_old: int) -> float:
     """
     total, least = only_new + only_old, min(only_new, only_old)
     tail = sum(math.comb(total, k) for k in range(least + 1)) / 2**total
-    return min(1.0, 2 * tail)
+    return float(min(1.0, 2 * tail))
 
 
 def _macro_f1(cells: np.ndarray) -> float:

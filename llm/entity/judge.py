@@ -65,9 +65,7 @@ async def reread(client: LLMClient, own: OwnClauses, settings: LLMSettings) -> t
     return [by_text[said][0] if said else None for said in own.said], sum(tokens for _, tokens in found)
 
 
-def put_together(said: str, in_document: Label, alone: Label) -> Label:
-    """One label of the words of a company's clauses, triage's reading of them, and the language model's two labels."""
-    read = opinion.Readings(
-        said, load().probabilities("", said), probabilities_of(in_document), probabilities_of(alone)
-    )
+def put_together(said: str, alone: Label) -> Label:
+    """One label of the words of a company's clauses, triage's reading of them, and the language model's."""
+    read = opinion.Readings(said, load().probabilities("", said), probabilities_of(alone))
     return label_of(opinion.probabilities(read))

@@ -295,7 +295,7 @@ def test_a_server_beside_is_brought_to_what_is_active(
         assert apply(merged) == "restarting"
         assert child.wait(10) == -signal.SIGTERM
     assert len(asked) == 1
-    assert [path.name for path in (merged.cache / "models").glob("*+*")] == [
+    assert [path.name for path in (merged.cache / "models").glob("*+*") if path.is_dir()] == [
         f"tiny-{base_sha256(merged)[:8]}+{first.served_name}"
     ]
 

@@ -43,7 +43,7 @@ class LLMSettings(Section):
     max_model_len: int = Field(2048, ge=512, description="tokens of prompt and answer together")
     kv_cache_gib: int = Field(1, ge=1, description="memory for keys and values on a CPU; 1 holds 40,000 tokens or more")
     company_clauses: bool = Field(
-        True,
+        False,
         description="ask about each company's own clauses, too, and put the readings together: a dozen tokens more a company",
     )
     triage: bool = Field(True, description="answer what triage is sure of without the language model")
