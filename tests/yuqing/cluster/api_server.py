@@ -91,7 +91,9 @@ class ApiServer:
         default_factory=dict
     )  # pod -> lines of each connection; all but the last break
     watch_breaks: list[str] = field(default_factory=list)  # how the next watches end: "close", "half", "gone"
-    metrics: dict[str, str] = field(default_factory=dict)  # pod -> its metrics page
+    pages: dict[str, tuple[int, Any]] = field(
+        default_factory=dict
+    )  # pod/path -> what the pod answers through the proxy
     ports: dict[str, int] = field(default_factory=dict)  # pod -> local port that its port-forward leads to
     seen: list[tuple[str, str]] = field(default_factory=list)  # method, path with query
     on_create: Callable[[dict[str, Any]], None] = lambda item: None
@@ -272,8 +274,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._log(name, query)
         if rest == "/portforward":
             return self._forward(name, query)
-        if rest == "/proxy/metrics":
-            return self._answer(200, state.metrics[name], "text/plain; version=0.0.4")
+        if rest.startswith("/proxy/"):
+            return self._answer(*state.pages[name + rest.removeprefix("/proxy")])
         return self._answer(200, item)
 
     def _stream(self) -> Callable[[bytes], None]:

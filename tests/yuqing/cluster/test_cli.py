@@ -45,7 +45,7 @@ def system(server: ApiServer) -> ApiServer:
     model = {"nvidia.com/gpu.product": "NVIDIA-H100"}
     server.put("nodes", {"metadata": {"name": "node-1", "labels": model}, "status": gpus}, namespace="")
     server.put("nodes", {"metadata": {"name": "node-2"}, "status": {"allocatable": {"cpu": "16"}}}, namespace="")
-    server.metrics["gateway-1"] = METRICS
+    server.pages["gateway-1/metrics"] = (200, METRICS)
     return server
 
 
