@@ -154,8 +154,12 @@ def _write(store: ObjectStore, choice: Choice, by: str, seen: Seen) -> Active:
         previous=Choice(adapter=old.adapter, sha256=old.sha256) if old else None,
     )
     data = new.model_dump_json(indent=1).encode() + b"\n"
-    condition: dict[str, Any] = {"only_if_tag": seen.tag} if old else {"only_if_absent": True}
-    if not store.put(ACTIVE, data, content_type="application/json", **condition):
+    written = (
+        store.replace(ACTIVE, data, seen.tag, content_type="application/json")
+        if old
+        else store.put(ACTIVE, data, content_type="application/json", only_if_absent=True)
+    )
+    if not written:
         raise ActiveConflict(
             f"somebody else changed {ACTIVE} meanwhile", cure="look at `yuqing llm adapters list`, then try again"
         )

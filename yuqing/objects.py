@@ -136,31 +136,25 @@ class ObjectStore:
         except (BotoCoreError, OSError) as error:
             self._fail(error, "open", "")
 
-    def put(
-        self,
-        key: str,
-        data: bytes,
-        *,
-        content_type: str | None = None,
-        only_if_absent: bool = False,
-        only_if_tag: str | None = None,
-    ) -> bool:
-        """Store bytes. Raises ObjectStoreError.
+    def put(self, key: str, data: bytes, *, content_type: str | None = None, only_if_absent: bool = False) -> bool:
+        """Store bytes. With only_if_absent one writer wins and the others get False. Raises ObjectStoreError."""
+        options = {"IfNoneMatch": "*"} if only_if_absent else {}
+        return self._put(key, data, content_type, options)
 
-        With only_if_absent, or with only_if_tag (what `get_tagged` gave) while the object is still the same, one writer wins
-        and the others get False.
+    def replace(self, key: str, data: bytes, tag: str, *, content_type: str | None = None) -> bool:
+        """Store bytes where the object is still the one of that tag (see `get_tagged`); one writer wins, the others get False.
+
+        Raises ObjectStoreError.
         """
-        options: dict[str, Any] = {"ContentType": content_type} if content_type else {}
-        if only_if_absent:
-            options["IfNoneMatch"] = "*"
-        if only_if_tag is not None:
-            options["IfMatch"] = only_if_tag
-        conditional = only_if_absent or only_if_tag is not None
+        return self._put(key, data, content_type, {"IfMatch": tag})
+
+    def _put(self, key: str, data: bytes, content_type: str | None, condition: dict[str, str]) -> bool:
+        options: dict[str, Any] = {**condition, **({"ContentType": content_type} if content_type else {})}
         try:
             self._client.put_object(Bucket=self.endpoint.bucket, Key=self._full(key), Body=data, **options)
         except _FAILURES as error:
             code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
-            if (conditional and code in _EXISTS) or (only_if_tag is not None and code in _MISSING):
+            if (condition and code in _EXISTS) or ("IfMatch" in condition and code in _MISSING):
                 return False
             self._fail(error, "write", key)
         return True
@@ -199,7 +193,7 @@ class ObjectStore:
         return b"".join(self.stream(key))
 
     def get_tagged(self, key: str) -> tuple[bytes, str]:
-        """An object's bytes and its entity tag, for `put(only_if_tag=...)`. Raises ObjectMissing, ObjectStoreAway."""
+        """An object's bytes and its entity tag, for `replace`. Raises ObjectMissing, ObjectStoreAway."""
         try:
             response = self._client.get_object(Bucket=self.endpoint.bucket, Key=self._full(key))
             with response["Body"] as body:

@@ -136,7 +136,7 @@ def elsewhere(place: Any, **changes: str) -> Place:
 def fill(here: Place) -> None:
     """A little of everything: pages in all states, a large recording, jobs, keys, an unlogged row."""
     store = here.store
-    for number in range(30):
+    for number in range(12):
         store.put(f"raw/a/2026/06/01/01{number:02}.jsonl.gz", bytes([number]) * 1000)
         store.put(f"seen/a/2026/06/01/01{number:02}.u64", bytes([number]) * 80)
     store.put("media/aa/" + "a" * 64 + ".mp3", random.Random(7).randbytes(6 * 2**20), content_type="audio/mpeg")
@@ -148,7 +148,7 @@ def fill(here: Place) -> None:
     store.put("partial/asr/1", b"half done")
     pool = session.engine(here.settings)
     with session.transaction(pool) as connection:
-        for number in range(20):
+        for number in range(8):
             ledger.record(connection, "cleaning", f"raw/a/2026/06/01/01{number:02}.jsonl.gz", "done", {"new": 1}, NOW)
         defer_in_transaction(connection, [Job("analyze", "analyze", {"doc_id": "1"}, "analyze:1")])
         for statement in (
@@ -318,8 +318,9 @@ def damages() -> dict[str, tuple[Callable[[ObjectStore, layout.Record], None], s
 def test_a_damaged_backup_is_found_and_never_half_restored(place: Any) -> None:
     here = place()
     fill(here)
+    record = back_up(here.settings)
+    whole = {item.key: here.backups.get(item.key) for item in here.backups.list("") if item.size < 2**20}
     for name, (damage, words, by_size) in damages().items():
-        record = back_up(place().settings, full=True)  # mends what the last turn has damaged
         damage(here.backups, record)
         there = elsewhere(place)
         with pytest.raises(BackupError, match=words) as told:
@@ -334,7 +335,14 @@ def test_a_damaged_backup_is_found_and_never_half_restored(place: Any) -> None:
             assert "sha256" not in str(told.value)
             with pytest.raises(BackupError):
                 verify(there.settings, record.id, deep=True)
-        here.backups.delete(f"backups/{record.id}.json")
+        for key, data in whole.items():
+            here.backups.put(key, data)
+    here.backups.put(next(key for key in whole if key.startswith("data/")), b"damaged")
+    with pytest.raises(BackupError):
+        verify(here.settings, "latest", deep=True)
+    place()
+    back_up(here.settings, full=True)  # mends it
+    verify(here.settings, record.id, deep=True)
 
 
 @pytest.mark.service

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import heapq
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from yuqing.objects import ObjectMissing, ObjectStore
 from yuqing.settings import Settings
 
 RECORDS, MANIFESTS, DUMPS, DATA = "backups/", "manifests/", "database/", "data/"
+IN_MEMORY = 2**22  # bytes of an object; larger ones wait on the disk while their hash is computed
 PART_ENTRIES = 5000  # entries of a manifest's part: about 0.5 MB, and what a killed backup has to look at again
 
 
@@ -107,6 +109,21 @@ def target_endpoint(settings: Settings) -> S3Endpoint:
 def data_key(sha256: str) -> str:
     """Where a content lies."""
     return f"{DATA}{sha256[:2]}/{sha256}"
+
+
+def store_spooled(
+    store: ObjectStore,
+    key: str,
+    spool: tempfile.SpooledTemporaryFile[bytes],
+    size: int,
+    content_type: str | None = None,
+) -> None:
+    """Store what was spooled: a small content in one request, a large one in parts. Raises ObjectStoreError."""
+    spool.seek(0)
+    if size <= IN_MEMORY:
+        store.put(key, spool.read(), content_type=content_type)
+    else:
+        store.put_stream(key, spool, content_type=content_type)
 
 
 def record_ids(backups: ObjectStore) -> list[str]:

@@ -14,6 +14,7 @@ from yuqing.backup import database
 from yuqing.backup.layout import (
     DATA,
     DUMPS,
+    IN_MEMORY,
     MANIFESTS,
     PART_ENTRIES,
     RECORDS,
@@ -27,6 +28,7 @@ from yuqing.backup.layout import (
     rank,
     read_record,
     record_ids,
+    store_spooled,
     target_endpoint,
     write_part,
 )
@@ -40,7 +42,6 @@ from yuqing.telemetry import get_logger
 T = TypeVar("T")
 R = TypeVar("R")
 log = get_logger(__name__)
-_IN_MEMORY = 2**22  # bytes of an object; larger ones wait on the disk while their hash is computed
 _PHASES = ("seen/", "raw/", "media/", "")
 
 
@@ -152,7 +153,7 @@ def _copy(
     except ObjectMissing:
         return None
     digest, size = hashlib.sha256(), 0
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
         for chunk in chunks:
             digest.update(chunk)
             size += len(chunk)
@@ -170,8 +171,7 @@ def _copy(
             entry = entry.model_copy(update={"tag": ""})
         if not full and backups.exists(data_key(sha256)):
             return entry, 0
-        spool.seek(0)
-        backups.put_stream(data_key(sha256), spool)
+        store_spooled(backups, data_key(sha256), spool, size)
     return entry, size
 
 

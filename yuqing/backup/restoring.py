@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from yuqing.backup import database
-from yuqing.backup.layout import BackupError, Entry, Record, data_key, entries, read_record
+from yuqing.backup.layout import IN_MEMORY, BackupError, Entry, Record, data_key, entries, read_record, store_spooled
 from yuqing.backup.making import stores
 from yuqing.endpoints import database_url
 from yuqing.objects import ObjectMissing, ObjectStore
@@ -20,7 +20,6 @@ from yuqing.telemetry import get_logger
 log = get_logger(__name__)
 # Lies in a bucket that is being restored, and names the backup: whoever was killed goes on there.
 MARKER = "restoring.json"
-_IN_MEMORY = 2**22
 _NAMED = 5  # keys that an error names
 
 
@@ -142,7 +141,7 @@ def _bring(target: ObjectStore, backups: ObjectStore, entry: Entry, there: dict[
     if there.get(entry.key) == entry.size:
         return 0
     digest = hashlib.sha256()
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spool:
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as spool:
         for chunk in backups.stream(data_key(entry.sha256)):
             digest.update(chunk)
             spool.write(chunk)
@@ -151,8 +150,7 @@ def _bring(target: ObjectStore, backups: ObjectStore, entry: Entry, there: dict[
                 f"the content of {entry.key} in the backup is damaged: its hash is another",
                 cure="take an earlier backup",
             )
-        spool.seek(0)
-        target.put_stream(entry.key, spool, content_type=entry.content_type or None)
+        store_spooled(target, entry.key, spool, entry.size, entry.content_type or None)
     return 1
 
 
