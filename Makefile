@@ -44,7 +44,7 @@ bench: setup ## every benchmark, one JSON line each (starts the services unless 
 
 bench-long: setup ## the cleaning of 100,000 documents beside that of 10,000 (half an hour), the gateway over a million (hours)
 	@.venv/bin/python benchmarks/clean.py --documents 100000
-	@.venv/bin/python benchmarks/gateway.py --documents 1000000
+	@.venv/bin/python benchmarks/gateway.py --documents 1000000 --smaller 100000
 
 clean: ## remove the embedded services' data and all caches in this folder (asks services to stop first)
 	@test ! -x $(YUQING) || $(YUQING) down

@@ -1,18 +1,21 @@
 """How fast does the gateway answer over a large press? A real server, a real PostgreSQL of its own, clients on 127.0.0.1.
 
-    python benchmarks/gateway.py [--documents N] [--folder F] [--seconds S]
+    python benchmarks/gateway.py [--documents N] [--smaller M] [--folder F]
 
-With --folder the database is kept there and used again. Documents are generated (material/gateway_press.py), 3,000 a day back
-from now, with 200 companies and three mentions each; so more documents are a longer past. Prints one JSON line:
+With --folder the databases are kept there (F/N) and used again. Documents are generated (material/gateway_press.py), 3,000 a
+day back from now, with 200 companies and three mentions each; so more documents are a longer past. Prints one JSON line:
 
-    list_p50_ms, list_p95_ms      lists at 4 clients: plain, by company, sentiment, risk, site, collapsed, second pages
+    list_p50_ms, list_p95_ms      lists at 4 clients: plain, by company, sentiment, risk, site, collapsed
     search_p50_ms, search_p95_ms  words of 2 to 4 characters, from the commonest to the rarest, at 4 clients
     company_ms                    p95 of a company's trends one after another: volume, by site, sources, keywords, families
-    voice_ms                      median of the comparison of all companies over 30 days
+    watchlist_ms, voice_ms        median of GET /v1/companies, and of the comparison of all companies over 30 days
     export_rows_per_s             CSV, one client
     list_per_s, bare_per_s, ratio_to_bare   plain lists at 16 clients, and a bare FastAPI endpoint that runs the list's own
-                                  statements and returns their rows
-    load_s                        generating and loading
+                                  statements and returns their rows; by wrk, which takes least from what it measures
+    client                        "wrk", or "python" where wrk is missing (Debian: apt-get install wrk); then a client in Python
+                                  shares the cores, and the ratio comes out higher than it is
+    growth_list, ..._search, ..._company, ..._export   with --smaller: how many times as long it takes as with M documents
+    load_s                        generating and loading, 0 when it was there
 """
 
 import argparse
@@ -20,6 +23,8 @@ import asyncio
 import json
 import os
 import random
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -36,9 +41,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import httpx  # noqa: E402
 import psycopg  # noqa: E402
-from sqlalchemy import event  # noqa: E402
 
-from benchmarks.material.gateway_press import COMPANIES, SITES, Press, load  # noqa: E402
+from benchmarks.material.gateway_press import COMPANIES, SITES, Press, load, prepare  # noqa: E402
 from gateway.auth import SHOWN_CHARACTERS, digest, new_key  # noqa: E402
 from gateway.queries.documents import list_documents  # noqa: E402
 from gateway.queries.keys import NewKey, store_key  # noqa: E402
@@ -110,14 +114,20 @@ def trends(company: int) -> list[str]:
     return [f"/v1/trends/{name}company={company}" for name in names]
 
 
-async def bare_statements(settings: Settings) -> list[tuple[str, Any]]:
+async def bare_statements(settings: Settings) -> list[tuple[Any, Any]]:
     """The statements of a plain list, as they reach the driver."""
     pool = async_engine(settings)
-    seen: list[tuple[str, Any]] = []
-    event.listen(pool.sync_engine, "before_cursor_execute", lambda *given: seen.append((given[2], given[3])))
+    seen: list[tuple[Any, Any]] = []
+    execute = psycopg.AsyncCursor.execute
+
+    async def noted(self: psycopg.AsyncCursor[Any], query: Any, params: Any = None, **more: Any) -> Any:
+        seen.append((query, params))
+        return await execute(self, query, params, **more)
+
     async with pool.connect() as connection:
-        seen.clear()
+        psycopg.AsyncCursor.execute = noted  # type: ignore[assignment,method-assign]
         await list_documents(connection, 1, DocumentFilter(), limit=30)
+        psycopg.AsyncCursor.execute = execute  # type: ignore[method-assign]
     await pool.dispose()
     return seen
 
@@ -174,6 +184,20 @@ def process(arguments: Sequence[str], port: int, path: str, settings: Settings) 
         server.wait(30)
 
 
+def throughput(port: int, path: str, key: str) -> float:
+    """Answers a second to 16 clients over kept connections. Raises SystemExit when one is not 200."""
+    url = f"http://127.0.0.1:{port}{path}"
+    if not shutil.which("wrk"):
+        asyncio.run(drive(port, key, [path] * 60, 16))
+        return 600 / asyncio.run(drive(port, key, [path] * 600, 16))[1]
+    command = ["wrk", "-t1", "-c16", "-H", f"Authorization: Bearer {key}"]
+    subprocess.run([*command, "-d1s", url], check=True, capture_output=True)
+    said = subprocess.run([*command, "-d5s", url], check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in said or not (found := re.search(r"Requests/sec:\s+([\d.]+)", said)):
+        raise SystemExit(f"wrk on {path}: {said}")
+    return float(found[1])
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -203,38 +227,79 @@ def export_rate(port: int, key: str, most: int) -> float:
 def measure(settings: Settings, documents: int, key: str) -> dict[str, Any]:
     """All the figures; each kind of request is warmed up first."""
     press, port, bare_port = Press(documents), free_port(), free_port()
-    figures: dict[str, Any] = {"documents": documents}
+    figures: dict[str, Any] = {"documents": documents, "client": "wrk" if shutil.which("wrk") else "python"}
     with process(["-m", "yuqing", "serve", "--port", str(port)], port, "/livez", settings):
 
-        def run(paths: Sequence[str], clients: int) -> tuple[list[float], float]:
-            return asyncio.run(drive(port, key, paths, clients))
+        def run(paths: Sequence[str], clients: int) -> list[float]:
+            return asyncio.run(drive(port, key, paths, clients))[0]
 
         run(lists(40), 4)
-        times, _ = run(lists(400), 4)
+        times = run(lists(400), 4)
         figures |= {"list_p50_ms": round(median(times), 1), "list_p95_ms": p95(times)}
         wanted = searches(press, 220)
         run(wanted[:20], 4)
-        times, _ = run(wanted[20:], 4)
+        times = run(wanted[20:], 4)
         figures |= {"search_p50_ms": round(median(times), 1), "search_p95_ms": p95(times)}
         run(trends(1), 1)
-        totals = [sum(run(trends(company), 1)[0]) for company in range(1, COMPANIES + 1, 10)]
-        figures["company_ms"] = p95(totals)
-        figures["voice_ms"] = round(median(run(["/v1/trends/share-of-voice"] * 5, 1)[0]), 1)
+        figures["company_ms"] = p95([sum(run(trends(company), 1)) for company in range(1, COMPANIES + 1, 10)])
+        figures["watchlist_ms"] = round(median(run(["/v1/companies"] * 5, 1)), 1)
+        figures["voice_ms"] = round(median(run(["/v1/trends/share-of-voice"] * 5, 1)), 1)
         figures["export_rows_per_s"] = round(export_rate(port, key, 300_000))
-        _, seconds = run(["/v1/documents"] * 600, 16)
-        figures["list_per_s"] = round(600 / seconds, 1)
+        figures["list_per_s"] = round(throughput(port, "/v1/documents", key), 1)
     with process([__file__, "--serve-bare", str(bare_port)], bare_port, "/documents", settings):
-        asyncio.run(drive(bare_port, key, ["/documents"] * 60, 16))
-        _, seconds = asyncio.run(drive(bare_port, key, ["/documents"] * 600, 16))
-        figures["bare_per_s"] = round(600 / seconds, 1)
+        figures["bare_per_s"] = round(throughput(bare_port, "/documents", key), 1)
     return figures | {"ratio_to_bare": round(figures["list_per_s"] / figures["bare_per_s"], 2)}
+
+
+def growth(large: dict[str, Any], small: dict[str, Any]) -> dict[str, float]:
+    """How many times as long everything takes."""
+    times = {"list": "list_p95_ms", "search": "search_p95_ms", "company": "company_ms"}
+    ratios = {f"growth_{name}": round(large[key] / small[key], 2) for name, key in times.items()}
+    return ratios | {"growth_export": round(small["export_rows_per_s"] / large["export_rows_per_s"], 2)}
+
+
+def with_documents(folder: Path, documents: int, *, load_only: bool) -> dict[str, Any]:
+    """Fill the database in the folder unless it is there already, and measure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # PostgreSQL runs as another user
+    planned = embedded.plan(load_settings(data_dir=folder, embedded={"postgres_port": 35533}), ["database"])
+
+    def start() -> Supervisor:
+        supervisor = Supervisor(planned.services, folder / "logs", 20, None)
+        supervisor.start()
+        supervisor.wait_until_ready()
+        return supervisor
+
+    supervisor = start()
+    try:
+        url = planned.addresses["database"]["url"]
+        settings = load_settings(data_dir=folder, database={"url": url})
+        started = time.perf_counter()
+        with psycopg.connect(url) as connection:
+            known = connection.execute("SELECT count(*) FROM documents").fetchone()
+        if known != (documents,):
+            prepare(url)
+            supervisor.stop()
+            supervisor = start()
+            load(url, documents)
+        load_s = round(time.perf_counter() - started, 1)
+        if load_only:
+            return {}
+        key, pool = new_key(), engine(settings)
+        with transaction(pool) as connection:
+            store_key(connection, "bench", NewKey("bench", key[:SHOWN_CHARACTERS], digest(key), "analyst", None))
+        pool.dispose()
+        return measure(settings, documents, key) | {"load_s": load_s}
+    finally:
+        supervisor.stop()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=12_000)
-    parser.add_argument("--folder", type=Path, help="keep the database here, and use it again")
-    parser.add_argument("--load-only", action="store_true", help="fill the folder's database and end")
+    parser.add_argument("--smaller", type=int, help="measure with so many, too, and print the growth")
+    parser.add_argument("--folder", type=Path, help="keep the databases here, and use them again")
+    parser.add_argument("--load-only", action="store_true", help="fill the folder's databases and end")
     parser.add_argument("--serve-bare", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve_bare:
@@ -242,30 +307,14 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(given.folder or temporary).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)  # PostgreSQL runs as another user
-        planned = embedded.plan(load_settings(data_dir=folder, embedded={"postgres_port": 35533}), ["database"])
-        supervisor = Supervisor(planned.services, folder / "logs", 20, None)
-        supervisor.start()
-        try:
-            supervisor.wait_until_ready()
-            url = planned.addresses["database"]["url"]
-            settings = load_settings(data_dir=folder, database={"url": url})
-            started = time.perf_counter()
-            with psycopg.connect(url) as connection:
-                known = connection.execute("SELECT count(*) FROM documents").fetchone()
-            if known != (given.documents,):
-                load(url, given.documents)
-            load_s = round(time.perf_counter() - started, 1)
-            if given.load_only:
-                return
-            key, pool = new_key(), engine(settings)
-            with transaction(pool) as connection:
-                store_key(connection, "bench", NewKey("bench", key[:SHOWN_CHARACTERS], digest(key), "analyst", None))
-            pool.dispose()
-            print(json.dumps(measure(settings, given.documents, key) | {"load_s": load_s}), flush=True)
-        finally:
-            supervisor.stop()
+        small = (
+            with_documents(folder / str(given.smaller), given.smaller, load_only=given.load_only)
+            if given.smaller
+            else {}
+        )
+        figures = with_documents(folder / str(given.documents), given.documents, load_only=given.load_only)
+        if not given.load_only:
+            print(json.dumps(figures | (growth(figures, small) if small else {})), flush=True)
 
 
 if __name__ == "__main__":

@@ -74,9 +74,12 @@ async def check_key(gateway: Gateway, key: str, *, limited: bool = False) -> Cal
         return None
     sha256 = digest(key)
     settings = gateway.settings.gateway
-    limit = keys.Limit(settings.requests_per_minute, settings.burst) if limited else None
-    async with gateway.reading.connect() as connection:
-        record = await keys.enter_by_hash(connection, sha256, limit)
+    if limited:
+        limit = keys.Limit(settings.requests_per_minute, settings.burst)
+        record = await gateway.admission.enter(gateway.reading, sha256, limit)
+    else:
+        async with gateway.reading.connect() as connection:
+            record = await keys.enter_by_hash(connection, sha256, None)
     if record is None or not hmac.compare_digest(record.sha256, sha256):
         return None
     if record.wait_s > 0:

@@ -87,6 +87,11 @@ def paging(request: Request, cursor: CursorText = None, limit: Limit = None) -> 
     return Paging(start, limit or gateway_of(request).settings.gateway.page_size)
 
 
+async def _paging(request: Request, cursor: CursorText = None, limit: Limit = None) -> Paging:
+    # Async like all dependencies here, though they wait for nothing: FastAPI runs others in a thread, which costs more.
+    return paging(request, cursor, limit)
+
+
 def moment(request: Request, name: str, time: datetime | None) -> datetime | None:
     """The time with a zone. At the ends of the calendar an offset would leave it, so they are refused."""
     if time is None:
@@ -114,7 +119,7 @@ def check_category(category: str | None) -> None:
         )
 
 
-def document_filter(
+async def document_filter(
     request: Request,
     company: CompanyId = None,
     sentiment: SentimentIs = None,
@@ -150,7 +155,7 @@ def document_filter(
     )
 
 
-def verdict_filter(
+async def verdict_filter(
     request: Request,
     sentiment: SentimentIs = None,
     risk: RiskFrom = None,
@@ -180,4 +185,4 @@ def trend_period(request: Request, days: float, since: datetime | None, until: d
 
 DocumentFilterQuery = Annotated[DocumentFilter, Depends(document_filter)]
 VerdictFilterQuery = Annotated[VerdictFilter, Depends(verdict_filter)]
-PagingQuery = Annotated[Paging, Depends(paging)]
+PagingQuery = Annotated[Paging, Depends(_paging)]

@@ -1,4 +1,4 @@
-"""What is kept for a while only is deleted when its time is over: events, batches, answers for repeated requests."""
+"""Every hour: what is kept for a while only is deleted (events, batches, repeated requests), counts are folded together."""
 
 import asyncio
 from datetime import timedelta
@@ -7,6 +7,7 @@ from sqlalchemy import delete, func
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.idempotency import KEPT
+from gateway.queries.companies import fold_counts
 from gateway.resources import Gateway
 from yuqing.database.models import AnalysisBatch, Event, IdempotentRequest
 from yuqing.telemetry import get_logger
@@ -25,6 +26,7 @@ async def forget_once(gateway: Gateway) -> int:
         for table, age in ((Event, events), (IdempotentRequest, KEPT), (AnalysisBatch, analyses)):
             done = await connection.execute(delete(table).where(table.created_at < func.now() - age))
             count += done.rowcount
+        await fold_counts(connection)
     return count
 
 

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from gateway.admission import Admission
 from gateway.media_weights import media_weights
 from yuqing.database.session import async_engine, reading_engine
 from yuqing.objects import ObjectStore
@@ -33,6 +34,11 @@ class Gateway:
     def reading(self) -> AsyncEngine:
         """A pool for statements that each stand alone: without a transaction around them."""
         return reading_engine(self.settings)
+
+    @cached_property
+    def admission(self) -> Admission:
+        """The keys that were looked up a moment ago."""
+        return Admission(self.settings.gateway.key_cache_s)
 
     @cached_property
     def streams(self) -> asyncio.Semaphore:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, String, cast, delete, literal, or_, select
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from gateway.queries.selection import time_of
+from gateway.queries.selection import searchable, time_of
 from yuqing import watchlist
 from yuqing.database.models import Document, MentionRow, VerdictRow
 from yuqing.database.session import engine, transaction
@@ -76,7 +76,7 @@ def candidates_of(
     queries = [query for query in (*map(tsquery, company.names), *_words(company)) if query]
     if not queries:
         return []
-    found = or_(*(Document.search.op("@@")(cast(literal(query, String), TSQUERY)) for query in queries))
+    found = or_(*(searchable(Document).op("@@")(cast(literal(query, String), TSQUERY)) for query in queries))
     statement = select(Document.doc_id).where(found).order_by(time_of(Document).desc(), Document.doc_id).limit(limit)
     if since is not None:
         statement = statement.where(time_of(Document) >= since)

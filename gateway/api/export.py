@@ -90,7 +90,7 @@ async def export(
         async with gateway.exports, gateway.database.connect() as connection:
             yield writer.begin(columns)
             async for rows in export_rows(connection, caller.team_id, wanted, with_text=text):
-                if part := writer.add([[getattr(row, name) for name in columns] for row in rows]):
+                if part := writer.add(rows if text else [row[:-1] for row in rows]):
                     yield part
             yield writer.end()
 

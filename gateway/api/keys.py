@@ -137,7 +137,9 @@ async def rotate_key(gateway: Gateway, caller: Caller, key_id: int, hours: float
         old, key = found[0], new_key()
         expires = now() + (old.expires_at - old.created_at) if old.expires_at else None
         new = NewKey(old.name, key[:SHOWN_CHARACTERS], digest(key), old.scope, expires, old.requests_per_minute)
-        return await _make(connection, caller, new, key, replaces=old.id)
+        made = await _make(connection, caller, new, key, replaces=old.id)
+    gateway.admission.forget()
+    return made
 
 
 @router.post(
@@ -160,11 +162,12 @@ async def revoke_key(gateway: Gateway, caller: Caller, key_id: int) -> None:
         if await keys.end_key(connection, caller.team_id, key_id):
             detail = {"name": found[0].name, "prefix": found[0].prefix}
             await audit.note(connection, caller.team_id, caller.actor, "key.revoke", f"key:{key_id}", detail)
+    gateway.admission.forget()
 
 
 @router.delete("/keys/{key_id}", status_code=204, operation_id="revoke_key", summary="Revoke a key")
 async def revoke(request: Request, key_id: KeyPath, caller: Admin) -> None:
-    """At once, with the sessions that were opened with it. A key that has ended already stays so."""
+    """With the sessions that were opened with it, at once; other gateways of the same database learn of it within seconds."""
     await revoke_key(gateway_of(request), caller, key_id)
 
 

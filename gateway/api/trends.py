@@ -94,7 +94,7 @@ class Wanted:
         )
 
 
-def wanted(
+async def wanted(
     company: CompanyId = None,
     site: SiteIs = None,
     category: CategoryIs = None,

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import case, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.queries import audit
-from yuqing.database.models import Company, Coverage
+from yuqing.database.models import Company, CoverageCount
 from yuqing.errors import YuqingError
 
 
@@ -40,26 +40,32 @@ class CompanySummary:
         return self.positive + self.neutral + self.negative
 
 
+_SENTIMENTS = (CoverageCount.positive, CoverageCount.neutral, CoverageCount.negative)
+_COUNTED = (
+    *(column.key for column in (CoverageCount.documents, *_SENTIMENTS)),
+    *(f"risk_{level}" for level in range(5)),
+)
+_LEVELS = list(enumerate(getattr(CoverageCount, f"risk_{level}") for level in range(5)))
+
+
 async def list_companies(
     connection: AsyncConnection, team_id: int, company_id: int | None = None
 ) -> tuple[CompanySummary, ...]:
     """The team's companies (or this one), those with the most negative documents first, then by volume and name."""
-    sentiment = Coverage.sentiment
-    covered = (
+    count = CoverageCount
+    numbers = (
         select(
-            Coverage.company_id,
-            func.count().label("documents"),
-            func.count().filter(sentiment == "positive").label("positive"),
-            func.count().filter(sentiment == "neutral").label("neutral"),
-            func.count().filter(sentiment == "negative").label("negative"),
-            func.max(Coverage.risk_level).label("highest_risk"),
+            count.company_id,
+            *(func.sum(column).label(column.key) for column in (count.documents, *_SENTIMENTS)),
+            case(*((func.sum(column) > 0, level) for level, column in reversed(_LEVELS)), else_=0).label(
+                "highest_risk"
+            ),
         )
-        .where(Coverage.team_id == team_id)
-        .group_by(Coverage.company_id)
+        .join(Company, Company.id == count.company_id)
+        .where(Company.team_id == team_id, *([] if company_id is None else [Company.id == company_id]))
+        .group_by(count.company_id)
+        .subquery()
     )
-    if company_id is not None:
-        covered = covered.where(Coverage.company_id == company_id)
-    numbers = covered.subquery()
     counts = [numbers.c[name] for name in ("documents", "positive", "neutral", "negative", "highest_risk")]
     statement = (
         select(
@@ -154,3 +160,17 @@ async def insert_company(connection: AsyncConnection, team_id: int, actor: str, 
         ) from None
     await audit.note(connection, team_id, actor, "company.create", f"company:{company_id}", values)
     return company_id
+
+
+FOLD_COUNTS = text(
+    """
+    WITH gone AS (DELETE FROM coverage_counts RETURNING *)
+    INSERT INTO coverage_counts (company_id, {columns})
+    SELECT company_id, {sums} FROM gone GROUP BY company_id HAVING sum(documents) <> 0
+    """.format(columns=", ".join(_COUNTED), sums=", ".join(f"sum({name})" for name in _COUNTED))
+)
+
+
+async def fold_counts(connection: AsyncConnection) -> None:
+    """Make one row of the counts of each company; several gateways may do so at once, and readers see the same sums."""
+    await connection.execute(FOLD_COUNTS)

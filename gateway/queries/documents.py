@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import String, bindparam, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Select, String, bindparam, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from gateway.queries.cursors import Cursor
-from gateway.queries.selection import DocumentFilter, select_keys, time_of
+from gateway.queries.listing import read_page, select_keys
+from gateway.queries.selection import DocumentFilter, time_of
 from gateway.queries.terms import Terms, snippet_start
 from yuqing.contracts import Sentiment
 from yuqing.database.models import Company, Coverage, Document, DocumentAnalysisRow
@@ -70,86 +71,95 @@ async def may_read(connection: AsyncConnection, team_id: int, doc_id: str) -> bo
 async def list_documents(
     connection: AsyncConnection, team_id: int, wanted: DocumentFilter, *, limit: int, cursor: Cursor | None = None
 ) -> DocumentPage:
-    """A page of the team's documents. Three statements, with words up to five (six by relevance), however many rows."""
+    """A page of the team's documents. One statement; with words or by risk a few for the keys and one for the rows."""
+    if wanted.terms is None and wanted.sort == "time":
+        rows = await read_page(connection, team_id, wanted, limit + 1, cursor, _with_everything)
+        items = tuple(_item(row) for row in rows[:limit])
+        return DocumentPage(items, Cursor(items[-1].time, items[-1].doc_id).encode() if len(rows) > limit else None)
     keys = await select_keys(connection, team_id, wanted, limit=limit + 1, cursor=cursor)
     shown = [key.doc_id for key in keys[:limit]]
-    rows = await _rows(connection, team_id, shown, wanted.terms)
-    mentions = await mentions_of(connection, team_id, shown)
+    found = {row[0]: row for row in await _rows(connection, team_id, shown, wanted.terms)} if shown else {}
     # A document that was deleted since its key was read is left out.
-    items = tuple(
-        DocumentItem(**rows[doc_id], companies=mentions.get(doc_id, ())) for doc_id in shown if doc_id in rows
-    )
+    items = tuple(_item(found[doc_id]) for doc_id in shown if doc_id in found)
     return DocumentPage(items, keys[limit - 1].encode() if len(keys) > limit else None)
 
 
-_MEMBER = aliased(Coverage)
-_IDS = cast(bindparam("doc_ids"), ARRAY(String))
+_SHOWN, _MEMBER, _COVERED = aliased(Document), aliased(Coverage), aliased(Coverage)
+_TEAM: Any = bindparam("team_id", type_=Integer)
 _REPRINTS = (
     select(func.count(_MEMBER.doc_id.distinct()) - 1)
-    .where(_MEMBER.group_id == Document.group_id, _MEMBER.team_id == bindparam("team_id"))
-    .correlate(Document)
+    .where(_MEMBER.group_id == _SHOWN.group_id, _MEMBER.team_id == _TEAM)
+    .correlate(_SHOWN)
     .scalar_subquery()
 )
-# Made once: to put a statement together takes longer than to run it.
-_ROWS = (
+_MENTIONED = (
     select(
-        Document.doc_id,
-        Document.kind,
-        Document.site,
-        Document.source,
-        Document.title,
-        Document.url,
-        time_of(Document).label("time"),
-        Document.published_at,
-        Document.first_seen,
-        Document.group_id,
-        _REPRINTS.label("reprints"),
-        DocumentAnalysisRow.sentiment,
-        DocumentAnalysisRow.category,
-        DocumentAnalysisRow.summary,
+        func.json_build_array(
+            Company.id,
+            Company.name,
+            _COVERED.relevance,
+            _COVERED.sentiment,
+            _COVERED.risk_level,
+            _COVERED.confidence,
+        ).label("mention")
     )
-    .outerjoin(DocumentAnalysisRow, DocumentAnalysisRow.doc_id == Document.doc_id)
-    .where(Document.doc_id == func.any(_IDS))
+    .select_from(_COVERED)
+    .join(Company, Company.id == _COVERED.company_id)
+    .where(_COVERED.team_id == _TEAM, _COVERED.doc_id == _SHOWN.doc_id)
+    .order_by(_COVERED.relevance.desc(), Company.id)
+    .correlate(_SHOWN)
+    .subquery()
 )
-_ROWS_FROM_THE_START = _ROWS.add_columns(func.substr(Document.text, 1, SNIPPET_CHARACTERS).label("snippet"))
-_MENTIONS = (
-    select(
-        Coverage.doc_id,
-        Company.id.label("company_id"),
-        Company.name.label("company"),
-        Coverage.relevance,
-        Coverage.sentiment,
-        Coverage.risk_level,
-        Coverage.confidence,
+# The fields of a DocumentItem in their order, but for the snippet, which comes last.
+_FIELDS = (
+    _SHOWN.doc_id,
+    _SHOWN.kind,
+    _SHOWN.site,
+    _SHOWN.source,
+    _SHOWN.title,
+    _SHOWN.url,
+    time_of(_SHOWN),
+    _SHOWN.published_at,
+    _SHOWN.first_seen,
+    _SHOWN.group_id,
+    _REPRINTS,
+    DocumentAnalysisRow.sentiment,
+    DocumentAnalysisRow.category,
+    DocumentAnalysisRow.summary,
+    select(func.json_agg(_MENTIONED.c.mention)).scalar_subquery(),
+)
+
+
+def _with_everything(keys: Select[Any]) -> Select[Any]:
+    """The rows of a page, in its order, from a statement for its keys."""
+    page = keys.subquery("page")
+    return (
+        _rows_of(func.substr(_SHOWN.text, 1, SNIPPET_CHARACTERS))
+        .join(page, page.c.doc_id == _SHOWN.doc_id)
+        .order_by(page.c.time.desc(), page.c.doc_id)
     )
-    .join(Company, Company.id == Coverage.company_id)
-    .where(Coverage.team_id == bindparam("team_id"), Coverage.doc_id == func.any(_IDS))
-    .order_by(Coverage.doc_id, Coverage.relevance.desc(), Company.id)
-)
+
+
+def _rows_of(snippet: ColumnElement[str]) -> Select[Any]:
+    return (
+        select(*_FIELDS, snippet)
+        .select_from(_SHOWN)
+        .outerjoin(DocumentAnalysisRow, DocumentAnalysisRow.doc_id == _SHOWN.doc_id)
+    )
+
+
+def _item(row: Sequence[Any]) -> DocumentItem:
+    *fields, mentions, snippet = row
+    values: tuple[Any, ...] = (*fields, snippet, tuple(CompanyMention(*mention) for mention in mentions or ()))
+    return DocumentItem(*values)
 
 
 async def _rows(
     connection: AsyncConnection, team_id: int, doc_ids: Sequence[str], terms: Terms | None
-) -> dict[str, dict[str, Any]]:
-    if not doc_ids:
-        return {}
-    statement = _ROWS_FROM_THE_START
-    if terms is not None:
-        start = snippet_start(terms, Document.text)
-        statement = _ROWS.add_columns(func.substr(Document.text, start, SNIPPET_CHARACTERS).label("snippet"))
-    rows = await connection.execute(statement, {"team_id": team_id, "doc_ids": list(doc_ids)})
-    return {row["doc_id"]: dict(row) for row in rows.mappings()}
-
-
-async def mentions_of(
-    connection: AsyncConnection, team_id: int, doc_ids: Sequence[str]
-) -> dict[str, tuple[CompanyMention, ...]]:
-    """The team's companies in each document, the most relevant first."""
-    if not doc_ids:
-        return {}
-    rows = await connection.execute(_MENTIONS, {"team_id": team_id, "doc_ids": list(doc_ids)})
-    found: dict[str, list[CompanyMention]] = {}
-    for row in rows.mappings():
-        values = dict(row)
-        found.setdefault(values.pop("doc_id"), []).append(CompanyMention(**values))
-    return {doc_id: tuple(companies) for doc_id, companies in found.items()}
+) -> Sequence[Sequence[Any]]:
+    start: Any = snippet_start(terms, _SHOWN.text) if terms else 1
+    statement = _rows_of(func.substr(_SHOWN.text, start, SNIPPET_CHARACTERS))
+    chosen = cast(bindparam("doc_ids", list(doc_ids)), ARRAY(String))
+    statement = statement.where(_SHOWN.doc_id == func.any(chosen))
+    rows: Sequence[Any] = (await connection.execute(statement, {"team_id": team_id})).all()
+    return rows

@@ -1,8 +1,10 @@
 """The rows of an export: one for each company in each document, read as a stream."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, literal, not_, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,10 +43,11 @@ class ExportRow:
 
 async def export_rows(
     connection: AsyncConnection, team_id: int, wanted: DocumentFilter, *, with_text: bool
-) -> AsyncIterator[list[ExportRow]]:
-    """Batches of rows, newest document first; keywords are apart by "、". One statement, a cursor on the server.
+) -> AsyncIterator[Sequence[Sequence[Any]]]:
+    """Batches of rows, newest document first: the fields of an ExportRow; keywords are apart by "、". One statement, a cursor.
 
-    Sentiment, risk and company of the filter are those of the row itself. `sort` is not looked at.
+    Sentiment, risk and company of the filter are those of the row itself. `sort` is not looked at. The database reads the
+    next batch while the caller writes one.
     """
     statement = (
         select(
@@ -79,5 +82,18 @@ async def export_rows(
     if wanted.collapse:
         statement = statement.where(not_(earlier_fits(Coverage, team_id, wanted)))
     result = await connection.stream(statement.execution_options(yield_per=BATCH))
-    async for rows in result.partitions(BATCH):
-        yield [ExportRow(*values) for values in map(tuple, rows)]
+    batches = result.partitions(BATCH)
+    ahead = asyncio.create_task(_next(batches))
+    try:
+        while rows := await ahead:
+            ahead = asyncio.create_task(_next(batches))
+            await asyncio.sleep(0)  # it asks now
+            yield rows
+    finally:
+        await asyncio.wait([ahead])  # nobody else may use the connection before
+
+
+async def _next(batches: AsyncIterator[Sequence[Sequence[Any]]]) -> Sequence[Sequence[Any]]:
+    async for rows in batches:
+        return rows
+    return ()

@@ -50,7 +50,8 @@ class NewKey:
 
 
 # Key, team, use and limit in one statement, because every request begins with it. The limit is the generic cell rate
-# algorithm: a request moves `spent_until` on by one step, and none may move it further than `burst` steps ahead of now.
+# algorithm: a request moves `spent_until` on by one step, and none may move it further than `burst` steps ahead of now;
+# `requests` are taken at once, or none of them.
 _ENTER = """
 WITH found AS (
     SELECT k.id, k.team_id, t.name AS team, k.name, k.prefix, k.sha256, k.scope, k.last_used_at, k.expires_at,
@@ -62,17 +63,17 @@ WITH found AS (
     WHERE api_keys.id = found.id AND (found.last_used_at IS NULL OR found.last_used_at < now() - CAST(:every AS interval))
 ), taken AS (
     INSERT INTO rate_limits AS spent (key_id, spent_until)
-    SELECT id, clock_timestamp() + step FROM found WHERE :limited
+    SELECT id, clock_timestamp() + :requests * step FROM found WHERE :limited
     ON CONFLICT (key_id) DO UPDATE SET spent_until
-        = GREATEST(spent.spent_until, clock_timestamp()) + (SELECT step FROM found)
-    WHERE GREATEST(spent.spent_until, clock_timestamp()) + (SELECT step FROM found)
+        = GREATEST(spent.spent_until, clock_timestamp()) + :requests * (SELECT step FROM found)
+    WHERE GREATEST(spent.spent_until, clock_timestamp()) + :requests * (SELECT step FROM found)
         <= clock_timestamp() + :burst * (SELECT step FROM found)
     RETURNING spent_until
 )
 SELECT found.id, found.team_id, found.team, found.name, found.prefix, found.sha256, found.scope, found.last_used_at,
     found.expires_at,
     CAST(CASE WHEN NOT :limited OR EXISTS (SELECT FROM taken) THEN 0 ELSE GREATEST(0.001, EXTRACT(epoch FROM
-        (SELECT spent_until FROM rate_limits WHERE key_id = found.id) - clock_timestamp() - (:burst - 1) * found.step))
+        (SELECT spent_until FROM rate_limits WHERE key_id = found.id) - clock_timestamp() - (:burst - :requests) * found.step))
     END AS float) AS wait_s
 FROM found
 """
@@ -81,7 +82,7 @@ _BY_ID = text(_ENTER.format(condition="k.id = :sought"))
 
 
 async def _enter(
-    connection: AsyncConnection, statement: TextClause, sought: object, limit: Limit | None
+    connection: AsyncConnection, statement: TextClause, sought: object, limit: Limit | None, requests: int = 1
 ) -> KeyRecord | None:
     values = {
         "sought": sought,
@@ -89,14 +90,17 @@ async def _enter(
         "limited": limit is not None,
         "rate": limit.requests_per_minute if limit else 60,
         "burst": limit.burst if limit else 1,
+        "requests": requests,
     }
     row = (await connection.execute(statement, values)).first()
     return KeyRecord(*row) if row else None
 
 
-async def enter_by_hash(connection: AsyncConnection, sha256: str, limit: Limit | None) -> KeyRecord | None:
-    """The valid key with this SHA-256 (64 hex digits); its use is noted, and one request is taken from its limit."""
-    return await _enter(connection, _BY_HASH, sha256, limit)
+async def enter_by_hash(
+    connection: AsyncConnection, sha256: str, limit: Limit | None, requests: int = 1
+) -> KeyRecord | None:
+    """The valid key with this SHA-256 (64 hex digits); its use is noted, and `requests` are taken from its limit."""
+    return await _enter(connection, _BY_HASH, sha256, limit, requests)
 
 
 async def enter_by_id(connection: AsyncConnection, key_id: int) -> KeyRecord | None:

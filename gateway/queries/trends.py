@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.media_weights import ORDINARY
 from gateway.queries.selection import DocumentFilter, fits
 from yuqing.contracts import SENTIMENTS
-from yuqing.database.models import Company, Coverage, DocumentAnalysisRow
+from yuqing.database.models import Company, Coverage
 
 Interval = Literal["hour", "day", "week"]
 GroupBy = Literal["company", "site", "category"]
@@ -152,7 +152,7 @@ async def series(
     by: GroupBy | None = None,
     groups: int = 10,
 ) -> tuple[Series, ...]:
-    """Coverage by interval; with `by` the `groups` with the most documents, the largest first. One statement.
+    """Coverage by interval; with `by` the `groups` with the most documents, the largest first. One statement (two by company).
 
     `wanted` must have `since` and `until`.
     """
@@ -161,47 +161,75 @@ async def series(
     bucket = func.date_trunc(interval, Coverage.time, zone.key)
     groups_of: dict[GroupBy | None, list[ColumnElement[Any]]] = {
         None: [],
-        "company": [cast(Coverage.company_id, String), cast(Company.name, String)],
+        "company": [cast(Coverage.company_id, String)],
         "site": [cast(Coverage.site, String)],
         "category": [cast(Coverage.category, String)],
     }
     group = groups_of[by]
-    shown = [*group, null(), null()][:2]
-    statement: Select[Any] = (
-        select(bucket, *shown, _documents(wanted, by == "company"), *_counts())
-        .where(*fits(Coverage, team_id, wanted))
-        .group_by(bucket, *group)
-    )
-    if by == "company":
-        statement = statement.join(Company, Company.id == Coverage.company_id)
+    if wanted.company_id is None and by is None:
+        statement = _by_document(team_id, wanted, interval, zone)
+    else:
+        statement = (
+            select(bucket, *(group or [null()]), _documents(wanted, by == "company"), *_counts())
+            .where(*fits(Coverage, team_id, wanted))
+            .group_by(bucket, *group)
+        )
     # By seconds: times in different zones are never equal in an hour that the clock shows twice.
-    found: dict[tuple[str | None, str | None], dict[float, Tally]] = {}
-    for time, key, label, documents, *rest in await connection.execute(statement):
-        found.setdefault((key, label), {})[time.timestamp()] = _tally(documents, rest)
+    found: dict[str | None, dict[float, Tally]] = {}
+    for time, key, documents, *rest in await connection.execute(statement):
+        found.setdefault(key, {})[time.timestamp()] = _tally(documents, rest)
     if by is None:
-        found.setdefault((None, None), {})
-    times = list(starts(interval, wanted.since, wanted.until, zone))
-    answer = [
+        found.setdefault(None, {})
+    totals = {key: _sum(list(points.values())) for key, points in found.items()}
+    largest = sorted(totals, key=lambda key: (-totals[key].documents, key or ""))[:groups]
+    names = await _names(connection, [int(key) for key in largest if key]) if by == "company" else {}
+    times = [(time, time.timestamp()) for time in starts(interval, wanted.since, wanted.until, zone)]
+    return tuple(
         Series(
             key,
-            label,
-            _sum(list(points.values())),
-            tuple(Point(time, points.get(time.timestamp(), EMPTY)) for time in times),
+            names.get(key),
+            totals[key],
+            tuple(Point(time, found[key].get(second, EMPTY)) for time, second in times),
         )
-        for (key, label), points in found.items()
-    ]
-    return tuple(sorted(answer, key=lambda item: (-item.total.documents, item.key or ""))[:groups])
+        for key in largest
+    )
+
+
+def _by_document(team_id: int, wanted: DocumentFilter, interval: Interval, zone: ZoneInfo) -> Select[Any]:
+    """A team's coverage by interval. Documents are put together in the order of their index, which needs no sort."""
+    counts = [column.label(f"count_{number}") for number, column in enumerate(_counts())]
+    documents = (
+        select(Coverage.time, Coverage.doc_id, *counts)
+        .where(*fits(Coverage, team_id, wanted))
+        .group_by(Coverage.time, Coverage.doc_id)
+        .subquery()
+    )
+    sums = [cast(func.sum(documents.c[count.name]), Integer) for count in counts]
+    bucket = func.date_trunc(interval, documents.c.time, zone.key)
+    return select(bucket, null(), func.count(), *sums).group_by(bucket)
+
+
+async def _names(connection: AsyncConnection, company_ids: list[int]) -> dict[str | None, str]:
+    if not company_ids:
+        return {}
+    rows = await connection.execute(select(Company.id, Company.name).where(Company.id.in_(company_ids)))
+    return {str(company_id): name for company_id, name in rows}
 
 
 async def share_of_voice(
     connection: AsyncConnection, team_id: int, wanted: DocumentFilter, weights: Mapping[str, float]
 ) -> tuple[Voice, ...]:
     """The team's companies by their share of all mentions in the period, the loudest first. One statement."""
-    statement = (
-        select(Coverage.company_id, Company.name, Coverage.site, func.count(), *_counts())
-        .join(Company, Company.id == Coverage.company_id)
+    counts = [column.label(f"count_{number}") for number, column in enumerate(_counts())]
+    by_site = (
+        select(Coverage.company_id, Coverage.site, func.count().label("documents"), *counts)
         .where(*fits(Coverage, team_id, wanted))
-        .group_by(Coverage.company_id, Company.name, Coverage.site)
+        .group_by(Coverage.company_id, Coverage.site)
+        .subquery()
+    )
+    columns = (by_site.c[column.name] for column in counts)
+    statement = select(by_site.c.company_id, Company.name, by_site.c.site, by_site.c.documents, *columns).join(
+        Company, Company.id == by_site.c.company_id
     )
     tallies: dict[tuple[int, str], list[Tally]] = {}
     reach: dict[int, float] = {}
@@ -269,30 +297,31 @@ async def top_keywords(
         until=wanted.since,
     )
 
-    def counted(period: DocumentFilter) -> Any:
-        covered = (
-            select(
-                Coverage.doc_id,
-                cast(func.bool_or(func.coalesce(Coverage.sentiment, "") == "negative"), Integer).label("negative"),
-            )
-            .where(*fits(Coverage, team_id, period))
-            .group_by(Coverage.doc_id)
-            .subquery()
-        )
-        words = (
-            select(func.unnest(DocumentAnalysisRow.keywords).label("keyword"), covered.c.negative)
-            .join(covered, covered.c.doc_id == DocumentAnalysisRow.doc_id)
-            .subquery()
-        )
-        numbers = (func.count().label("documents"), func.sum(words.c.negative).label("negative"))
-        return select(words.c.keyword, *numbers).group_by(words.c.keyword)
-
-    top = counted(wanted)
-    top = top.order_by(func.count().desc(), top.selected_columns.keyword).limit(limit).cte("top")
-    before = counted(earlier).subquery("before")
+    words = _counted_words(team_id, wanted)
+    top = words.order_by(func.count().desc(), words.selected_columns.keyword).limit(limit).cte("top")
+    before = _counted_words(team_id, earlier, select(top.c.keyword)).subquery("before")
     statement = (
         select(top.c.keyword, top.c.documents, top.c.negative, func.coalesce(before.c.documents, 0))
         .outerjoin(before, before.c.keyword == top.c.keyword)
         .order_by(top.c.documents.desc(), top.c.keyword)
     )
     return tuple(Keyword(*row) for row in await connection.execute(statement))
+
+
+def _counted_words(team_id: int, period: DocumentFilter, among: Select[Any] | None = None) -> Select[Any]:
+    negative = func.coalesce(Coverage.sentiment, "") == "negative"
+    covered = select(Coverage.keywords, cast(negative, Integer).label("negative")).where(
+        *fits(Coverage, team_id, period)
+    )
+    if period.company_id is None:  # of one company each document has one row
+        covered = (
+            select(func.min(Coverage.keywords).label("keywords"), func.max(cast(negative, Integer)).label("negative"))
+            .where(*fits(Coverage, team_id, period))
+            .group_by(Coverage.time, Coverage.doc_id)
+        )
+    rows = covered.subquery()
+    words = select(func.unnest(rows.c.keywords).label("keyword"), rows.c.negative).subquery()
+    counted = select(
+        words.c.keyword, func.count().label("documents"), func.sum(words.c.negative).label("negative")
+    ).group_by(words.c.keyword)
+    return counted if among is None else counted.where(words.c.keyword.in_(among))

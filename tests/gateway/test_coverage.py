@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from gateway.queries.companies import FOLD_COUNTS
+
 pytestmark = pytest.mark.service
 
 # What coverage has to hold, computed from the tables alone.
 _EXPECTED = """
 SELECT m.doc_id, m.company_id, c.team_id, COALESCE(d.published_at, d.first_seen), d.first_seen, d.site, d.source, d.kind,
-    d.group_id, m.relevance, a.category, COALESCE(k.sentiment, v.sentiment), COALESCE(k.risk_level, v.risk_level),
-    k.id IS NOT NULL
+    d.group_id, m.relevance, a.category, COALESCE(a.keywords, '{}'),
+    COALESCE(k.sentiment, v.sentiment), COALESCE(k.risk_level, v.risk_level), k.id IS NOT NULL
 FROM mentions m JOIN companies c ON c.id = m.company_id JOIN documents d USING (doc_id)
 LEFT JOIN document_analyses a USING (doc_id)
 LEFT JOIN verdicts v ON v.doc_id = m.doc_id AND v.company_id = m.company_id
@@ -21,8 +23,23 @@ LEFT JOIN corrections k ON k.doc_id = v.doc_id AND k.company_id = v.company_id A
         WHERE o.doc_id = k.doc_id AND o.company_id = k.company_id AND o.content_hash = k.content_hash)
 """
 _COVERAGE = """
-SELECT doc_id, company_id, team_id, time, first_seen, site, source, kind, group_id, relevance, category, sentiment,
+SELECT doc_id, company_id, team_id, time, first_seen, site, source, kind, group_id, relevance, category, keywords, sentiment,
     risk_level, corrected FROM coverage
+"""
+# What the counts have to sum up to.
+_COUNTED = "company_id, documents, positive, neutral, negative, risk_0, risk_1, risk_2, risk_3, risk_4"
+_SUMS = (
+    "SELECT company_id, "
+    + ", ".join(f"sum({name})" for name in _COUNTED.split(", ")[1:])
+    + """
+FROM coverage_counts GROUP BY company_id HAVING sum(documents) <> 0"""
+)
+_COUNTS = """
+SELECT company_id, count(*), count(*) FILTER (WHERE sentiment = 'positive'), count(*) FILTER (WHERE sentiment = 'neutral'),
+    count(*) FILTER (WHERE sentiment = 'negative'), count(*) FILTER (WHERE risk_level = 0),
+    count(*) FILTER (WHERE risk_level = 1), count(*) FILTER (WHERE risk_level = 2),
+    count(*) FILTER (WHERE risk_level = 3), count(*) FILTER (WHERE risk_level = 4)
+FROM coverage GROUP BY company_id
 """
 
 CHANGES = [
@@ -33,6 +50,7 @@ CHANGES = [
     "DELETE FROM mentions WHERE doc_id = :dairy",
     "INSERT INTO mentions SELECT CAST(:dairy AS text), company_id, content_hash, spans, 0.5 FROM mentions WHERE doc_id = :bank",
     "UPDATE document_analyses SET category = '评论' WHERE doc_id IN (:recall, :bank)",
+    "UPDATE document_analyses SET keywords = ARRAY['甲', '乙', '甲乙'] WHERE doc_id IN (:recall, :bank)",
     "UPDATE verdicts SET sentiment = 'positive', risk_level = 1 WHERE doc_id = :recall",
     """INSERT INTO corrections (team_id, doc_id, company_id, content_hash, version, sentiment, risk_level, risk_types,
         evidence, replaced, reason, author)
@@ -45,13 +63,16 @@ CHANGES = [
     "DELETE FROM verdicts WHERE doc_id = :speech",
     "DELETE FROM mentions WHERE doc_id = :recall",
     "DELETE FROM documents WHERE doc_id = :bank",
+    "DELETE FROM companies WHERE id = (SELECT max(company_id) FROM mentions)",
 ]
 
 
 def differences(connection: Connection) -> list[object]:
-    more = connection.execute(text(f"({_COVERAGE}) EXCEPT ({_EXPECTED})")).all()
-    less = connection.execute(text(f"({_EXPECTED}) EXCEPT ({_COVERAGE})")).all()
-    return [*more, *less]
+    found = []
+    for kept, made in ((_COVERAGE, _EXPECTED), (_SUMS, _COUNTS)):
+        found += connection.execute(text(f"({kept}) EXCEPT ({made})")).all()
+        found += connection.execute(text(f"({made}) EXCEPT ({kept})")).all()
+    return found
 
 
 def test_every_change_reaches_coverage(press: dict[str, str], database: Engine) -> None:
@@ -67,6 +88,10 @@ def test_every_change_reaches_coverage(press: dict[str, str], database: Engine) 
             after = connection.execute(text(_COVERAGE + " ORDER BY 1, 2")).all()
             assert after != before, change
             before = after
+            connection.execute(FOLD_COUNTS)
+            assert differences(connection) == [], change
+        rows = connection.execute(text("SELECT count(*), count(DISTINCT company_id) FROM coverage_counts")).one()
+        assert rows[0] == rows[1]
 
 
 _CORRECT = text(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -316,14 +317,28 @@ def test_sorted_by_relevance(api: httpx.Client, press: dict[str, str], database:
 
 
 def test_rare_words_are_found_behind_the_walk(
-    api: httpx.Client, press: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    api: httpx.Client, press: dict[str, str], database: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway.queries import selection
+    from gateway.queries import listing
 
     names = {doc_id: name for name, doc_id in press.items()}
     everything = {query: pages(api, q=query) for query, _ in SEARCHES if query.strip()}
-    monkeypatch.setattr(selection, "WALK", 2)
+    riskiest = pages(api, sort="risk", q="召回")
+    for walk in ("WALK", "WALK_FILTERED"):
+        monkeypatch.setattr(listing, walk, 2)
     for query, expected in SEARCHES:
         assert pages(api, q=query) == everything[query], query
         assert {names[doc_id] for doc_id in everything[query]} == expected
     assert [names[doc_id] for doc_id in pages(api, q="召回", collapse=True)] == ["recall"]
+    assert pages(api, sort="risk", q="召回") == riskiest
+    # However long ago, each once, in the order of the list.
+    with database.begin() as connection:
+        for doc_id, days in zip(press.values(), (0, 3, 9, 40, 130, 700, 1100, 5000, 44_000), strict=False):
+            moved = "UPDATE documents SET published_at = first_seen - :days * interval '1 day' WHERE doc_id = :doc_id"
+            connection.execute(text(moved), {"days": days, "doc_id": doc_id})
+    order = pages(api)
+    for query, expected in SEARCHES:
+        assert pages(api, q=query) == [doc_id for doc_id in order if names[doc_id] in expected], query
+    since = (datetime.now(UTC) - timedelta(days=200)).isoformat()
+    late = pages(api, since=since)
+    assert pages(api, q="召回", since=since) == [doc_id for doc_id in pages(api, q="召回") if doc_id in late]

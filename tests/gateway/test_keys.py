@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -192,6 +192,55 @@ def test_limits_hold_over_several_gateways(admin: httpx.Client, database: Engine
         assert [request(0).status_code, request(1).status_code] == [200, 429]
         # Another key is not concerned, and neither are pages.
         assert admin.get("/v1/keys/current").status_code == 200
+
+
+def test_a_key_is_known_for_a_moment_and_charged_for_what_it_asks(admin: httpx.Client, database: Engine) -> None:
+    """Many requests of one key ask the database a few times; the limit is exact, and revoking ends what was known."""
+
+    def asked() -> datetime | None:
+        with database.connect() as connection:
+            return connection.execute(
+                text("SELECT max(spent_until) FROM rate_limits WHERE key_id = :id"), key
+            ).scalar_one()
+
+    quick = {"dependency_timeout_s": 60, "burst": 64, "key_cache_s": 60}
+    with (
+        running(gateway=quick) as one,
+        running(gateway=quick) as other,
+        running(gateway={"key_cache_s": 0}) as strict,
+        httpx.Client(trust_env=False, timeout=60) as client,
+    ):
+        made = admin.post("/v1/keys", json={"name": "快", "requests_per_minute": 1}).json()
+        key = {"id": made["id"]}
+
+        def request(base: str) -> int:
+            return client.get(f"{base}/v1/keys/current", headers=bearer(made["key"])).status_code
+
+        assert request(one) == 200
+        first = asked()
+        assert first is not None
+        assert first - datetime.now(UTC) < timedelta(minutes=1)  # one request, and one was taken
+        times = set()
+        for _ in range(20):
+            assert request(one) == 200
+            times.add(asked())
+        assert len(times) < 12
+        # Nobody gets more than the burst, over both; what one holds and does not use is lost to it alone.
+        answers = [request((one, other)[number % 2]) for number in range(54)]
+        assert 64 - 21 - 8 <= answers.count(200) <= 64 - 21
+        assert answers[-1] == 429
+        with database.begin() as connection:
+            connection.execute(text("DELETE FROM rate_limits"))
+        before = asked()
+        while asked() == before:  # up to a request that takes some for the next ones, too
+            assert request(one) == 200
+        with database.begin() as connection:
+            connection.execute(text("UPDATE api_keys SET revoked_at = now() WHERE id = :id"), key)
+        assert (request(one), request(strict)) == (200, 401)
+        with database.begin() as connection:
+            connection.execute(text("UPDATE api_keys SET revoked_at = NULL WHERE id = :id"), key)
+        assert client.delete(f"{one}/v1/keys/{made['id']}", headers=admin.headers).status_code == 204
+        assert request(one) == 401
 
 
 def test_a_repeated_request_gets_the_first_answer(admin: httpx.Client, database: Engine) -> None:

@@ -78,7 +78,12 @@ class Document(Base):
 
     __tablename__ = "documents"
     __table_args__ = (
-        Index("documents_search", "search", postgresql_using="gin"),
+        # The bigrams, and marks of the document's time: see gateway/queries/stretches.py.
+        Index(
+            "documents_search",
+            sql("search_in_time(search, COALESCE(published_at, first_seen))"),
+            postgresql_using="gin",
+        ),
         Index("documents_by_time", sql("COALESCE(published_at, first_seen) DESC"), "doc_id"),
         Index("documents_by_group", "group_id"),
         Index("documents_by_content", "content_hash"),
@@ -354,7 +359,7 @@ class Coverage(Base):
             "company_id",
             sql("time DESC"),
             "doc_id",
-            postgresql_include=["team_id", "sentiment", "risk_level", "site"],
+            postgresql_include=["team_id", "sentiment", "risk_level", "site", "category", "keywords"],
         ),
         Index(
             "coverage_by_risk",
@@ -377,11 +382,35 @@ class Coverage(Base):
     group_id: Mapped[str] = mapped_column(_KEY)
     relevance: Mapped[float] = mapped_column(Float)
     category: Mapped[str | None] = mapped_column(Text)
+    keywords: Mapped[list[str]] = mapped_column(server_default=sql("'{}'"))
     sentiment: Mapped[str | None] = mapped_column(String(8))
     score: Mapped[float | None] = mapped_column(Float)
     confidence: Mapped[float | None] = mapped_column(Float)
     risk_level: Mapped[int | None] = mapped_column(SmallInteger)
     corrected: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
+
+
+class CoverageCount(Base):
+    """Documents of a company by shown sentiment and risk: the sum of its rows.
+
+    A trigger on `coverage` adds rows with what has changed, which may be negative, so that writers never wait for each other;
+    the gateway folds them into one a company now and then.
+    """
+
+    __tablename__ = "coverage_counts"
+    __table_args__ = (Index("coverage_counts_by_company", "company_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    company_id: Mapped[int] = mapped_column(Integer)
+    documents: Mapped[int] = mapped_column(Integer)
+    positive: Mapped[int] = mapped_column(Integer)
+    neutral: Mapped[int] = mapped_column(Integer)
+    negative: Mapped[int] = mapped_column(Integer)
+    risk_0: Mapped[int] = mapped_column(Integer)
+    risk_1: Mapped[int] = mapped_column(Integer)
+    risk_2: Mapped[int] = mapped_column(Integer)
+    risk_3: Mapped[int] = mapped_column(Integer)
+    risk_4: Mapped[int] = mapped_column(Integer)
 
 
 class ApiKey(Base):

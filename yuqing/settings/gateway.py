@@ -22,6 +22,9 @@ class GatewaySettings(Section):
         1200, ge=1, description="of a key in the long run, unless it has a limit of its own"
     )
     burst: int = Field(200, ge=1, description="requests of a key that may come at once")
+    key_cache_s: float = Field(
+        2, ge=0, description="for so long a process knows a key that it looked up; 0: each request asks the database"
+    )
     body_limit_bytes: int = Field(
         2**20, ge=2**10, description="largest request body; /v1/analyze takes 100,000 characters"
     )
