@@ -40,15 +40,15 @@ def pod_port(pod: dict[str, Any], default: int) -> int:
 
 
 def _open(cluster: Cluster, name: str, port: int) -> Any:
-    from kubernetes.client import CoreV1Api
+    from kubernetes.client import ApiClient, CoreV1Api
     from kubernetes.stream import portforward
 
-    return cluster.ask(
-        f"reach the pod {name}",
-        lambda api: portforward(
-            CoreV1Api(api).connect_get_namespaced_pod_portforward, name, cluster.namespace, ports=str(port)
-        ),
-    )
+    def call(api: ApiClient) -> Any:
+        # It puts another way of sending into its client while it connects: one of its own, for others send meanwhile.
+        own = CoreV1Api(ApiClient(api.configuration))
+        return portforward(own.connect_get_namespaced_pod_portforward, name, cluster.namespace, ports=str(port))
+
+    return cluster.ask(f"reach the pod {name}", call)
 
 
 def _accept(cluster: Cluster, name: str, port: int, listener: socket.socket) -> None:
