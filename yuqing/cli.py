@@ -38,6 +38,7 @@ _COMMANDS = {
         "yuqing.backup_cli", "typer", "Back up database and objects to another bucket; list and verify backups."
     ),
     "restore": _Lazy("yuqing.backup_cli", "typer", "Bring a backup back into an empty database and bucket."),
+    "plan": _Lazy("yuqing.planning_cli", "typer", "What so many sites need, what fills up first, and what it costs."),
     "k8s": _Lazy("yuqing.k8s_cli", "kubernetes", "The cluster: status, start jobs, logs, adapters.", is_group=True),
     "models": _Lazy("yuqing.models_cli", "typer", "Model files: list, pull, verify.", is_group=True),
     "sites": _Lazy("crawler.sites_cli", "scrapy", "Sites: list, check their rules, draft new ones.", is_group=True),

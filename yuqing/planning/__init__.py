@@ -1,0 +1,1 @@
+"""What a system of a given size needs, from measured figures: `yuqing plan`."""
