@@ -43,6 +43,14 @@ def transcribe(
         list[str] | None, typer.Option(help="A name to expect in the files; for the queue these are the watchlist's.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Stay, and transcribe what comes.")] = False,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replay",
+            metavar="KEY",
+            help="Queue recordings again that were given up: a key or a prefix under quarantine/asr/; may be repeated.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object.")] = False,
 ) -> None:
     """Transcribe the recordings that wait in the queue and write them back under raw/; or the files that are named.
@@ -53,10 +61,11 @@ def transcribe(
     telemetry.configure(settings.telemetry, stage="asr")
     logging.getLogger("faster_whisper").setLevel(logging.WARNING)  # it tells each window's length
     if not files:
-        _work_queue(settings, follow=follow, as_json=as_json)
+        _work_queue(settings, replay or [], follow=follow, as_json=as_json)
         return
-    if follow:
-        raise WrongUse("--follow waits for the queue and takes no files", cure="leave one of them out")
+    if follow or replay:
+        option = "--follow" if follow else "--replay"
+        raise WrongUse(f"{option} is for the queue and takes no files", cure="leave one of them out")
     if len(files) > 1 and output is None and form in (Format.srt, Format.vtt):
         raise WrongUse(
             f"{form} of {len(files)} files on standard output would be no {form}", cure="give --output FOLDER"
@@ -82,14 +91,18 @@ def _audio_progress() -> Iterator[Callable[[str, float, float | None], None]]:
         yield show
 
 
-def _work_queue(settings: Settings, *, follow: bool, as_json: bool) -> None:
+def _work_queue(settings: Settings, again: list[str], *, follow: bool, as_json: bool) -> None:
+    from asr.replay import replay
     from asr.worker import Worker, work  # brings NumPy and PyAV
 
     worker = Worker.from_settings(settings)
+    if again:
+        queued = replay(worker.pool, worker.store, again)
+        typer.echo(f"{queued} recordings queued again", err=True)
     if follow:
         telemetry.serve_metrics(settings.telemetry.metrics_port)
     with _audio_progress() as show:
-        worker.on_progress = lambda recording, seconds: show(recording.sha256[:12], seconds, None)
+        worker.on_progress = lambda recording, seconds, of: show(recording.sha256[:12], seconds, of)
         counts = asyncio.run(work(worker, follow=follow))
     if as_json:
         typer.echo(json.dumps({"transcribed": counts.succeeded, "failed": counts.failed}))

@@ -46,8 +46,8 @@ _DONE = Counter("yuqing_asr_transcribed_total", "Recordings transcribed")
 _FAILED = Counter("yuqing_asr_failed_total", "Tries that failed")
 _SECONDS = Counter("yuqing_asr_audio_seconds_total", "Seconds of audio transcribed")
 
-# Called with the recording and the seconds of it that are done.
-OnProgress = Callable[[Recording, float], None]
+# Called with the recording, the seconds of it that are done and, where its container tells, those it has.
+OnProgress = Callable[[Recording, float, float | None], None]
 
 
 class WrongRecording(YuqingError):
@@ -84,7 +84,7 @@ class Worker:
     store: ObjectStore
     pool: Engine
     transcriber: Transcriber
-    on_progress: OnProgress = lambda _recording, _seconds: None
+    on_progress: OnProgress = lambda _recording, _seconds, _of: None
     outage: YuqingError | None = field(default=None, init=False)
 
     @classmethod
@@ -123,6 +123,8 @@ class Worker:
                 content_type="application/gzip",
                 only_if_absent=True,
             )
+        # Given up before, and replayed.
+        self.store.delete(quarantine.key_of(STAGE, media_sha256, recording.created_at))
         return keys
 
     def _listen(self, recording: Recording, names: Sequence[str]) -> Transcript:
@@ -139,7 +141,7 @@ class Worker:
                 raise WrongRecording(f"{recording.s3_key} holds other bytes: their sha256 is {sha256}")
             transcript = self.transcriber.transcribe(
                 path,
-                lambda seconds: self.on_progress(recording, seconds),
+                self._reporting(recording, audio.claimed_duration(path)),
                 self._chunks(recording.sha256),
                 names=names,
             )
@@ -153,6 +155,19 @@ class Worker:
             removed=len(transcript.removed),
         )
         return transcript
+
+    def _reporting(self, recording: Recording, of: float | None) -> Callable[[float], None]:
+        """What tells of the seconds done: each time to whoever watches, and once a window in the log."""
+        told = 0.0
+
+        def report(seconds: float) -> None:
+            nonlocal told
+            if seconds - told >= self.settings.asr.window_s:
+                told = seconds
+                log.info("transcribing", media=recording.sha256, seconds=round(seconds), of=of and round(of))
+            self.on_progress(recording, seconds, of)
+
+        return report
 
     def _chunks(self, media_sha256: str) -> StoredChunks:
         return StoredChunks(self.store, media_sha256, self.transcriber.options.digest)

@@ -39,6 +39,7 @@ def write(
     layout: str = "mono",
     picture: bool = False,
     options: dict[str, str] | None = None,
+    bit_rate: int | None = None,
 ) -> Path:
     """Write one audio track (the same sound on all channels), a few black pictures, or both; `options` are the container's."""
     with av.open(str(path), "w", container_options=options or {}) as container:
@@ -46,6 +47,8 @@ def write(
         if video is not None:
             video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
         audio = container.add_stream(codec, rate=rate, layout=layout) if samples is not None else None
+        if audio is not None and bit_rate is not None:
+            audio.bit_rate = bit_rate
         if video is not None:
             for _ in range(10):
                 frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")

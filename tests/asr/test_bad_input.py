@@ -45,6 +45,23 @@ def test_rate_and_channels_may_change_on_the_way(tmp_path: Path) -> None:
         assert np.argmax(np.abs(np.fft.rfft(piece))) * 2 == pytest.approx(440, abs=4)
 
 
+def test_a_variable_bit_rate_without_an_index(tmp_path: Path) -> None:
+    """Frames of 160 and 32 kbit/s: what is guessed from the first ones is wrong, what is decoded is not."""
+    data = b"".join(
+        write(
+            tmp_path / "part.mp3", tone(4), codec="libmp3lame", bit_rate=rate, options={"write_xing": "0"}
+        ).read_bytes()
+        for rate in (160_000, 32_000, 160_000, 32_000)
+    )
+    path = tmp_path / "variable.mp3"
+    path.write_bytes(data)
+    assert abs((claimed_duration(path) or 0) - 16) > 2, "it is guessed wrong"
+    assert seconds(path) == pytest.approx(16, abs=0.5)
+    audio.refuse_longer(path, 17)
+    with pytest.raises(TooLong):
+        list(audio.within(decode(path), 15, path))
+
+
 @pytest.mark.parametrize("claim", [1, 10**7])
 def test_containers_that_lie_about_their_duration(tmp_path: Path, claim: int) -> None:
     path = write(tmp_path / "a.mp4", tone(5), codec="aac")

@@ -65,7 +65,9 @@ def test_files_into_a_folder(run: Run, clip: Path, tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [["--follow"], ["--format", "srt"], ["--format", "vtt"]])
+@pytest.mark.parametrize(
+    "arguments", [["--follow"], ["--replay", "quarantine/asr/"], ["--format", "srt"], ["--format", "vtt"]]
+)
 def test_options_that_exclude_each_other(run: Run, arguments: list[str]) -> None:
     done = run(*arguments, "a.mp3", "b.mp3")
     assert isinstance(done.exception, YuqingError)

@@ -27,7 +27,7 @@ from asr.phantoms import Heard
 from asr.transcriber import Options, Transcriber
 from asr.worker import Worker, WrongRecording, work
 from examples.newsroom.recordings import FOLDER, RECORDINGS
-from tests.asr.media import silence, write
+from tests.asr.media import silence, tone, write
 from yuqing import quarantine
 from yuqing.contracts import Segment, Word, read_raw_document
 from yuqing.database.models import Document, DocumentMedia, Media, ReprintGroup, TranscriptRow
@@ -287,18 +287,31 @@ def test_silence_is_noted_and_brings_no_document(
     assert (row.text, row.segments, row.raw_key) == ("", [], "")
 
 
-def test_bad_recording_goes_to_quarantine_at_once(
-    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore
+def test_bad_recordings_go_to_quarantine_at_once(
+    make_worker: Callable[[], Worker], database: SQLEngine, store: ObjectStore, tmp_path: Path
 ) -> None:
-    bad = add_page(database, store, b"<html>404</html>" * 50)
-    defer(database, bad)
+    whole = write(tmp_path / "a.mp4", tone(3), codec="aac").read_bytes()
+    locked = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": "7" * 32, "encryption_kid": "a" * 32}
+    bad = {
+        b"<html>404</html>" * 50: "no audio or video",
+        b"#EXTM3U\n#EXTINF:10,\nhttp://n.example/1.ts\n#EXT-X-ENDLIST\n": "no audio or video",
+        whole[: len(whole) // 2]: "no audio or video",  # its index was at the end
+        b"": "is empty",
+        write(tmp_path / "mute.mp4", None, codec="", picture=True).read_bytes(): "no audio track",
+        write(tmp_path / "drm.mp4", silence(3), codec="aac", options=locked).read_bytes(): "encrypted",
+    }
+    reasons = {}
+    for number, (data, reason) in enumerate(bad.items()):
+        sha256 = add_page(database, store, data, f"https://n.example/{number}")
+        defer(database, sha256)
+        reasons[sha256] = reason
     counts = asyncio.run(work(make_worker(), follow=False))
-    assert (counts.succeeded, counts.failed) == (0, 1)
-    (item,) = store.list("quarantine/asr/")
-    (record,) = quarantine.read(store, item.key)
-    assert record["media_sha256"] == bad
-    assert "no audio or video" in record["reason"]
-    assert statuses(database) == ["failed"]
+    assert (counts.succeeded, counts.failed) == (0, len(bad))
+    records = [quarantine.read(store, item.key)[0] for item in store.list("quarantine/asr/")]
+    assert {record["media_sha256"] for record in records} == reasons.keys()
+    for record in records:
+        assert reasons[record["media_sha256"]] in record["reason"]
+    assert set(statuses(database)) == {"failed"}
 
 
 def test_unexpected_failures_are_tried_three_times(
