@@ -18,7 +18,7 @@ from asr.names import Names
 from asr.normaliser import spoken_numbers
 from asr.numbers import written
 from asr.phantoms import RULES_VERSION, Heard, Rules, sift
-from asr.voices import Spans, most_spoken, overlap, stretches, voices
+from asr.voices import Spans, most_spoken, overlap, stretches, unheard, voices
 from asr.writing import tidy
 from yuqing.contracts import Segment, Transcript, Word
 from yuqing.identity import derived_id
@@ -51,6 +51,7 @@ class Options:
     window_s: float
     voice_threshold: float
     pause_s: float
+    unheard_s: float
     voice_share: float
     loop_repeats: int
     no_speech_probability: float
@@ -146,21 +147,33 @@ class Transcriber:
         )
 
     def _window(self, window: audio.Window, on_progress: OnProgress, hot_words: str) -> Chunk:
-        heard: list[Heard] = []
-        languages: list[str] = []
+        found: list[tuple[Heard, str]] = []
+        done = window.start_s
         for item, language in self._listen(window, hot_words):
-            heard.append(item)
-            languages.append(language)
-            on_progress(item.segment.end)
+            found.append((item, language))
+            done = max(done, item.segment.end)
+            on_progress(done)
+        found.sort(key=lambda one: one[0].segment.start)
+        heard, languages = zip(*found, strict=True) if found else ((), ())
         return Chunk(window.start_s, window.end_s, tuple(heard), tuple(languages))
 
     def _listen(self, window: audio.Window, hot_words: str) -> Iterator[tuple[Heard, str]]:
+        """What is said in the window, in order; then what a second look finds where the model wrote nothing for a voice."""
         options = self.options
         spoken_in = voices(window.samples, options.voice_threshold)
         length = len(window.samples) / audio.SAMPLE_RATE
         clips = stretches(spoken_in, length, options.pause_s)
+        written: Spans = []
+        for spoken in self._hear(window, clips, hot_words):
+            written.append((spoken.start_s, spoken.end_s))
+            yield _heard(spoken, spoken_in, window.start_s, length), spoken.language
+        for spoken in self._hear(window, unheard(spoken_in, written, options.unheard_s), hot_words):
+            yield _heard(spoken, spoken_in, window.start_s, length), spoken.language
+
+    def _hear(self, window: audio.Window, clips: Spans, hot_words: str) -> Iterator[SpokenSegment]:
         if not clips:
             return
+        options = self.options
         decoding = Decoding(
             language=options.language,
             beam_size=options.beam_size,
@@ -169,8 +182,7 @@ class Transcriber:
             hot_words=hot_words,
             word_times=options.word_times,
         )
-        for spoken in self.load().listen(window.samples, clips, decoding):
-            yield _heard(spoken, spoken_in, window.start_s, length), spoken.language
+        yield from self.load().listen(window.samples, clips, decoding)
 
 
 def _heard(spoken: SpokenSegment, spoken_in: Spans, offset: float, length: float) -> Heard:

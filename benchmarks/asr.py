@@ -1,31 +1,39 @@
 """Speech recognition on the committed speech set (examples/speech): errors, names, speed and memory, as one line of JSON.
 
     python benchmarks/asr.py [--quick] [--full]
+    python benchmarks/asr.py --vary NAME=VALUE,VALUE...
 
 The test clips are joined to bulletins of seven with pauses, as programmes are, and recognised with the settings' model and options.
 
 cer                 character error rate, clean, with the watchlist's names as the worker gives them (asr/normaliser.py)
-cer_without_names   the same without names;  cer_noise, cer_music, cer_telephone: with names, of one bulletin under each condition
-names_right         share of the company names that came out right, clean, with the names;  names_right_without: without
-rtf                 seconds of computing a second of sound, of the run with names; the model is loaded before
+cer_noise, cer_music, cer_telephone: the same of one bulletin under each condition
+names_right         share of the company names that came out right, clean, with the names
+rtf                 seconds of computing a second of sound; the model is loaded before
 speed_ratio         openai-whisper's time, same weights and beam size, by ours, both without names, on the first two bulletins
-cer_reference       openai-whisper's character error rate there;  cer_same: ours there
+cer_reference       openai-whisper's character error rate there;  cer_same: ours there;  names_right_without: of the names, ours
 memory_ratio        our peak resident memory there divided by openai-whisper's; each engine runs in a process of its own
 silence_characters  characters written for 10 minutes of silence, pink noise, music and applause
 memory_growth_mib   peak memory for 4 hours less that for 10 minutes, both with the same 3 minutes of speech in them
 
---quick leaves out the comparison and the 4 hours; --full compares on all bulletins. Other options of recognition are measured by
-settings: YUQING_ASR__BATCH_SIZE=4 python benchmarks/asr.py --quick.
+--quick leaves out the comparison and the 4 hours; --full compares on all bulletins.
+--vary prints a table instead: the first two bulletins, without names, for each value of a setting of recognition (batch_size,
+beam_size, threads, compute_type, window_s...), all others as the settings say:
+
+    YUQING_ASR__BEAM_SIZE=1 python benchmarks/asr.py --vary batch_size=1,4,8
+
+`workers` is the number of processes side by side that share the cores.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 import wave
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +41,7 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np  # noqa: E402
+import yaml  # noqa: E402
 
 from asr.audio import SAMPLE_RATE  # noqa: E402
 from asr.conditions import Samples, applause, apply_condition, music, pink_noise, silence  # noqa: E402
@@ -93,18 +102,16 @@ def peak_mib() -> float:
 
 
 def part_errors(settings: Settings) -> dict[str, Any]:
-    """All bulletins clean, with and without names; one of them under each condition."""
+    """All bulletins clean, one of them under each condition; with names."""
     transcriber, all_of_them = Transcriber(settings), bulletins()
     heard, peak = listen(transcriber, all_of_them)
-    named, plain = figures(heard), figures(listen(transcriber, all_of_them, names=False)[0])
+    named = figures(heard)
     found = {
         "audio_s": named["audio_s"],
         "cer": named["cer"],
         "wer": named["wer"],
-        "cer_without_names": plain["cer"],
         "names_said": named["names_said"],
         "names_right": named["names_right"],
-        "names_right_without": plain["names_right"],
         "rtf": named["rtf"],
         "peak_mib": round(peak),
     }
@@ -116,7 +123,8 @@ def part_errors(settings: Settings) -> dict[str, Any]:
 def part_engine(settings: Settings, count: int | None) -> dict[str, Any]:
     """Time, errors and memory of one engine on the first bulletins, without names."""
     heard, peak = listen(Transcriber(settings), bulletins(count), names=False)
-    return {"seconds": sum(item.computing_s for item in heard), "cer": figures(heard)["cer"], "peak_mib": round(peak)}
+    seconds = sum(item.computing_s for item in heard)
+    return {"seconds": seconds, "peak_mib": round(peak), **figures(heard)}
 
 
 def part_silence(settings: Settings) -> dict[str, Any]:
@@ -160,6 +168,21 @@ def run_part(name: str, **options: Any) -> dict[str, Any]:
     return found
 
 
+def vary(name: str, values: list[Any]) -> None:
+    """Print a line of a table for each value of a setting."""
+    print(f"| {name} | seconds of computing a second of sound | CER | peak MiB |\n|---|---|---|---|")
+    for value in values:
+        workers, changed = (value, {}) if name == "workers" else (1, {name: value})
+        if workers > 1:
+            changed["threads"] = max(1, len(os.sched_getaffinity(0)) // workers)
+        with ThreadPoolExecutor(workers) as side_by_side:
+            found = list(side_by_side.map(lambda _: run_part("engine", count=COMPARED, asr=changed), range(workers)))  # noqa: B023
+        speed = max(one["seconds"] for one in found) / sum(one["audio_s"] for one in found)
+        print(
+            f"| {value} | {speed:.3f} | {found[0]['cer']:.3f} | {sum(one['peak_mib'] for one in found)} |", flush=True
+        )
+
+
 PARTS = {"errors": part_errors, "engine": part_engine, "silence": part_silence, "memory": part_memory}
 
 
@@ -167,6 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--vary", metavar="NAME=VALUE,VALUE...")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--options", type=json.loads, default={}, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -174,6 +198,10 @@ def main() -> None:
         options = chosen.options
         settings = load_settings(asr=options.pop("asr", {}))
         print(json.dumps(PARTS[chosen.part](settings, **options)))
+        return
+    if chosen.vary:
+        name, _, values = chosen.vary.partition("=")
+        vary(name, [yaml.safe_load(value) for value in values.split(",")])
         return
     found = run_part("errors") | run_part("silence")
     if not chosen.quick:
@@ -184,6 +212,7 @@ def main() -> None:
             "speed_ratio": round(reference["seconds"] / ours["seconds"], 2),
             "cer_same": ours["cer"],
             "cer_reference": reference["cer"],
+            "names_right_without": ours["names_right"],
             "memory_ratio": round(ours["peak_mib"] / reference["peak_mib"], 3),
         }
         long, short = (run_part("memory", seconds=seconds) for seconds in (LONG_S, SHORT_S))

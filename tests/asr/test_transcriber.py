@@ -1,12 +1,14 @@
 """The real model on real Mandarin, and on everything that is not speech."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asr import audio
+from asr.engines.engine import Decoding, Engine, Spans, SpokenSegment
 from asr.transcriber import Options, Transcriber
 from examples.newsroom.recordings import FOLDER as RECORDED
 from examples.newsroom.recordings import RECORDINGS, Recording
@@ -85,6 +87,39 @@ def test_speech_between_noise_keeps_its_times(transcriber: Transcriber, tmp_path
     transcript = transcriber.transcribe(write(tmp_path / "a.mp3", sound, codec="libmp3lame"))
     assert "华为" in transcript.text
     assert all(10 <= segment.start < segment.end <= 25 for segment in transcript.segments)
+
+
+class Passing:
+    """An engine that passes over all but the first segment of the first clips it is given, as Whisper does now and then."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.clips = engine, list[Spans]()
+
+    def listen(self, samples: audio.Samples, clips: Spans, decoding: Decoding) -> Iterator[SpokenSegment]:
+        self.clips.append(clips)
+        for segment in self.engine.listen(samples, clips, decoding):
+            yield segment
+            if len(self.clips) == 1:
+                return
+
+
+def test_what_the_model_passes_over_is_listened_to_again(
+    transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = RECORDINGS[0]
+    engine = Passing(transcriber.load())
+    monkeypatch.setattr(transcriber, "_engine", engine)
+    seconds: list[float] = []
+    transcript = transcriber.transcribe(RECORDED / recording.file, seconds.append)
+    assert character_error_rate(plain(recording.spoken_text()), plain(transcript.text)) <= MOST_CER
+    first, second = transcript.segments[:2]
+    ((again, _), *_) = engine.clips[1]
+    assert first.end <= again + 0.01
+    assert again <= second.start
+    starts = [segment.start for segment in transcript.segments]
+    assert starts == sorted(starts)
+    assert seconds == sorted(seconds)
+    assert len(engine.clips) == 2, "once"
 
 
 def test_options_name_what_decides_the_text() -> None:

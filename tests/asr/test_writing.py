@@ -2,7 +2,9 @@
 
 import pytest
 
-from asr.writing import punctuate
+from asr.phantoms import Heard
+from asr.writing import punctuate, tidy
+from yuqing.contracts import Segment, Word
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,17 @@ from asr.writing import punctuate
 )
 def test_punctuation(said: str, written: str) -> None:
     assert punctuate(said) == written
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("隨著擴大內需的政策見效,意味著機會", "随着扩大内需的政策见效，意味着机会"),
+        ("著名作家的名著,成效顯著", "著名作家的名著，成效显著"),
+    ],
+)
+def test_particles_in_taiwans_spelling(said: str, written: str) -> None:
+    words = tuple(Word(start=0, end=1, text=mark, probability=1) for mark in said)
+    (item,) = tidy([Heard(Segment(start=0, end=1, text=said, words=words), 1.0)])
+    assert item.segment.text == written
+    assert "".join(word.text for word in item.segment.words).replace(",", "，") == written

@@ -41,6 +41,11 @@ class ASRSettings(Section):
     window_s: float = Field(300, ge=30, description="audio held in memory at once; cut where it is quietest")
     voice_threshold: float = Field(0.3, gt=0, lt=1, description="Silero's probability from which a sound is a voice")
     pause_s: float = Field(3, ge=0, description="longer stretches without a voice are not shown to the model")
+    unheard_s: float = Field(
+        3,
+        ge=1,
+        description="a stretch with a voice for which the model wrote nothing is listened to again from here on",
+    )
     voice_share: float = Field(0.1, ge=0, le=1, description="a segment with less voice in it was invented")
     loop_repeats: int = Field(5, ge=3, description="the same words so often in a row are a loop of the decoder")
     no_speech_probability: float = Field(0.6, ge=0, le=1, description="above it, and below the next, nobody spoke")
