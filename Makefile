@@ -4,7 +4,7 @@ YUQING := .venv/bin/yuqing
 PYTEST := .venv/bin/python -m pytest
 PROCESSES ?= 2
 
-.PHONY: help setup run test test-fast test-slow lint format eval-extraction bench bench-long clean
+.PHONY: help setup run test test-fast test-slow lint format eval-extraction bench bench-long images images-test clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -24,15 +24,22 @@ test-fast: setup ## the unit tests: seconds, no services
 test-slow: setup ## the long kill, soak and training tests
 	@$(PYTEST) -m slow
 
-lint: setup ## ruff, mypy --strict, import-linter
+lint: setup ## ruff, mypy --strict, import-linter, hadolint
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@.venv/bin/hadolint --config .hadolint.yaml deploy/images/*.Dockerfile
 
 format: setup ## let ruff format and mend
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
+
+images: ## build the cluster's images with docker, podman or buildah; REGISTRY, VERSION, PUSH=1, PIN=1 (docs/deploy.md)
+	@deploy/images/build.sh $(if $(PIN),--pin)
+
+images-test: ## build gateway and crawler on a debootstrap base with buildah, and run their commands (as root; minutes)
+	@deploy/images/test.sh
 
 eval-extraction: setup ## score main text, dates and authors on labelled pages; DATA=folder for pages from outside
 	@PYTHONPATH=. .venv/bin/python benchmarks/extraction.py $(DATA)

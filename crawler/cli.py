@@ -60,20 +60,27 @@ def choose(names: Sequence[str], every: bool, sites: dict[str, Site]) -> list[Si
 def crawl_command(
     names: Annotated[list[str] | None, typer.Argument(metavar="[SITE]...", help="Sites by name.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All sites.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Leave out a named site that cannot be crawled here, as --all does.")
+    ] = False,
     max_pages: Annotated[int | None, typer.Option(min=0, help="At most so many new articles a site.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Totals as one JSON object on standard output.")] = False,
 ) -> None:
     """Bring new articles and recordings of the sites to S3; what is known is not fetched again.
 
-    Pages that fail are listed and tried again by the next crawl. With --all a site that cannot be crawled here is left out: its
-    file is wrong, or Chromium or a variable that it names is missing. The exit status is 1 when a site was left out or
-    nothing of it could be read.
+    Pages that fail are listed and tried again by the next crawl. With --all or --keep-going a site that cannot be crawled here is
+    left out: its file is wrong, or Chromium or a variable that it names is missing. The exit status is 1 when a site was left
+    out or nothing of it could be read.
     """
     settings = get_settings()
     found, broken = sort_site_files(sites_folders(settings))
-    if broken and (not found if every else any(name not in found for name in names or [])):
+    names, leave_out = names or [], every or keep_going
+    wanted = [name for name in names if not (keep_going and name in broken)]
+    missing = not found if every else any(name not in found for name in names)
+    hopeless = bool(names) and not wanted if keep_going and not every else missing
+    if broken and hopeless:
         raise together(broken.values())
-    sites = choose(names or [], every, {name: file.site for name, file in found.items()})
+    sites = choose(wanted, every, {name: file.site for name, file in found.items()})
     telemetry.configure(settings.telemetry, stage="crawler")
     store = ObjectStore.from_settings(settings)
     from crawler.process import crawl  # Scrapy takes half a second to load
@@ -86,8 +93,14 @@ def crawl_command(
             pages, new = sum(report.pages for report in reports), sum(report.collected for report in reports)
             progress.update(task, description=f"crawling {len(sites)} sites: {new} new articles", completed=pages)
 
-        unreadable = [(name_of_report(stem), problem) for stem, problem in broken.items()] if every else []
-        reports = crawl(sites, store, settings, max_pages=max_pages, watch=watch, leave_out=every, broken=unreadable)
+        unreadable = [
+            (name_of_report(stem), problem)
+            for stem, problem in broken.items()
+            if every or (keep_going and stem in names)
+        ]
+        reports = crawl(
+            sites, store, settings, max_pages=max_pages, watch=watch, leave_out=leave_out, broken=unreadable
+        )
     if as_json:
         typer.echo(json.dumps(totals(reports), ensure_ascii=False))
     else:

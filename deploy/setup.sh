@@ -2,7 +2,7 @@
 # Installs everything that yuqing needs on this machine; does nothing where nothing changed.
 #   .venv        the project (deploy/locks/main.txt)
 #   .venv-vllm   vLLM's CPU build, whose pins conflict with the project's (deploy/locks/vllm.txt)
-#   Debian       chromium, chromium-driver, Java 17 (when they are missing and we are root)
+#   Debian       chromium, chromium-driver, Java 17, kubectl (when they are missing and we are root); promtool into .venv
 #   models       the default model files, into ~/.cache/yuqing
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -66,11 +66,39 @@ environment() { # folder, lock file, what to say, then a command that finishes i
 
 ourselves() { pip_quietly "$1" --quiet --no-build-isolation --config-settings editable_mode=compat --editable . 2>/dev/null; }
 
+cluster_tools() { # what tests/deploy checks the manifests with; CONTRIBUTING.md says how to get them elsewhere
+    if ! command -v kubectl >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        local package version
+        for package in kubectl kubernetes-client; do
+            version=$(apt-cache policy "$package" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]*:\)\?//p')
+            if [ -n "$version" ] && dpkg --compare-versions "$version" ge 1.27 2>/dev/null; then
+                say "installing kubectl ($package $version)"
+                DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null && break
+            fi
+        done
+    fi
+    command -v kubectl >/dev/null || echo "kubectl is missing and no apt source has 1.27 or newer: the manifests cannot be checked (CONTRIBUTING.md)."
+    if ! command -v promtool >/dev/null && [ ! -x .venv/bin/promtool ] && command -v apt-get >/dev/null; then
+        say "promtool, out of Debian's package prometheus"
+        local folder
+        folder=$(mktemp -d)
+        [ "$(id -u)" -ne 0 ] || chmod 755 "$folder"
+        # Unpacked, not installed: the package would start a server.
+        if (cd "$folder" && apt-get -o APT::Sandbox::User=root -qq download prometheus && dpkg-deb -x prometheus_*.deb .) 2>/dev/null; then
+            install -m 755 "$folder/usr/bin/promtool" .venv/bin/promtool
+        else
+            echo "promtool could not be had from apt: alerts cannot be checked (CONTRIBUTING.md)."
+        fi
+        rm -rf "$folder"
+    fi
+}
+
 debian_packages
 environment .venv deploy/locks/main.txt "the project" ourselves
 if [ -z "${YUQING_LLM__URL:-}" ]; then
     environment .venv-vllm deploy/locks/vllm.txt "vLLM for the CPU"
 fi
+cluster_tools
 say "model files"
 .venv/bin/yuqing models pull
 say "ready"

@@ -102,10 +102,18 @@ def compare(
 def activate(
     name: Name, force: Annotated[str, typer.Option(metavar="REASON", help="Activate it without a comparison.")] = ""
 ) -> None:
-    """Make a pushed adapter the one that servers serve, when its card tells of a paired test against the active one."""
+    """Make a pushed adapter the one that servers serve, when its card tells of a paired test against the active one.
+
+    "base", with --force: the bare base, as for a model for which there is no adapter yet.
+    """
     from llm.registry import activate_compared
+    from yuqing import adapters
 
     settings, store = _store()
+    if name == BARE and force:
+        active = adapters.activate(store, None, by=f"{getpass.getuser()} (forced: {force})")
+        typer.echo(f"the bare base is active (change {active.generation})")
+        return
     active = activate_compared(store, name, settings, by=getpass.getuser(), force=force)
     typer.echo(f"{active.adapter} is active (change {active.generation})")
 

@@ -1,5 +1,7 @@
 """`yuqing db`."""
 
+from typing import Annotated
+
 import typer
 
 from yuqing.settings import get_settings
@@ -19,3 +21,14 @@ def upgrade() -> None:
     from yuqing.endpoints import database_url
 
     typer.echo(f"the database is at revision {run(database_url(get_settings()))}")
+
+
+@app.command()
+def wait(
+    seconds: Annotated[float, typer.Option(min=0, help="Give up after so many seconds.")] = 1800,
+) -> None:
+    """Wait until the database has the tables that this release needs: another process upgrades it."""
+    from yuqing.database.upgrade import wait_for_latest
+    from yuqing.endpoints import database_url
+
+    typer.echo(f"the database is at revision {wait_for_latest(database_url(get_settings()), seconds)}")

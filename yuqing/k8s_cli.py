@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from yuqing.cluster.connection import Cluster
     from yuqing.cluster.status import Status
 
-app = typer.Typer(help="The cluster: status, start jobs, logs, adapters, doctor.", no_args_is_help=True)
+app = typer.Typer(help="The cluster: status, start jobs, logs, adapters, doctor, crawl jobs.", no_args_is_help=True)
 adapters = typer.Typer(help="Adapters of the language model on the cluster.", no_args_is_help=True)
 app.add_typer(adapters, name="adapters")
 
@@ -212,3 +212,18 @@ def rollout(
         typer.echo(json.dumps({**answer, "pods": outcome.pods, "agreement": outcome.agreement}))
     else:
         typer.echo(f"{name} is rolled out to {len(outcome.pods)} servers")
+
+
+@app.command("render")
+def render_crawls(
+    output: Annotated[Path | None, typer.Option(help="File to write; else standard output.")] = None,
+    sites_a_group: Annotated[int, typer.Option(min=1, help="At most about so many sites a CronJob.")] = 20,
+) -> None:
+    """The sites' CronJobs, by their schedules, as YAML for deploy/k8s/base/crawl/cronjobs.yaml."""
+    from yuqing.cluster.render import render, sites_of
+
+    text = render(list(sites_of(get_settings()).values()), sites_a_group)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")

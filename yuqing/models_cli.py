@@ -1,6 +1,7 @@
-"""`yuqing models list|pull|verify`."""
+"""`yuqing models list|pull|verify|push|fetch`."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,9 @@ from yuqing.model_manifest import Model, find_model, manifest
 from yuqing.settings import get_settings
 from yuqing.weights import is_complete, model_folder, problems, pull, show_in
 
-app = typer.Typer(help="Model files: what there is, fetch it, verify it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Model files: what there is, pull it, verify it, bring it to S3 and from there to a pod.", no_args_is_help=True
+)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Models of `yuqing models list`; none: the defaults.")]
@@ -93,3 +96,34 @@ def verify_models(names: Names = None, as_json: Json = False) -> None:
             typer.echo(f"{answer['name']}: {'; '.join(answer['problems']) or 'verified'}")
     if any(answer["problems"] for answer in answers):
         raise typer.Exit(1)
+
+
+@app.command("push")
+def push_models(
+    models: Annotated[list[str], typer.Argument(metavar="NAME|FOLDER...", help="Models of the list, or folders.")],
+) -> None:
+    """Bring models to S3, from where pods fetch them; a model of the list is pulled first where it is not here."""
+    from yuqing.model_store import push
+    from yuqing.objects import ObjectStore
+    from yuqing.weights import model_path
+
+    settings = get_settings()
+    store = ObjectStore.from_settings(settings)
+    store.ensure_bucket()
+    for model in models:
+        folder = Path(model).resolve() if Path(model).is_dir() else model_path(model, settings)
+        typer.echo(f"{folder} -> {push(store, folder)}")
+
+
+@app.command("fetch")
+def fetch_models(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models that were pushed.")],
+) -> None:
+    """Bring models from S3 to this machine's cache, every file's sha256 compared; what is here already is left alone."""
+    from yuqing.model_store import fetch
+    from yuqing.objects import ObjectStore
+
+    settings = get_settings()
+    store = ObjectStore.from_settings(settings)
+    for name in names:
+        typer.echo(f"{name}: {'fetched and verified' if fetch(store, name, settings) else 'was here'}")

@@ -24,6 +24,18 @@ _CRAWLS = text(
     "FROM crawl_runs GROUP BY 1 ORDER BY 1"
 )
 
+# The newest run of each site that is not older than two days, and what an operator should look at in it.
+_FLAGS = text(
+    "SELECT flag ->> 'kind', count(DISTINCT site) FROM (SELECT DISTINCT ON (site) site, report FROM crawl_runs "
+    "WHERE finished_at > now() - interval '2 days' ORDER BY site, finished_at DESC) AS newest, "
+    "jsonb_array_elements(CASE jsonb_typeof(report -> 'flags') WHEN 'array' THEN report -> 'flags' ELSE '[]' END) AS flag "
+    "WHERE flag ->> 'kind' IS NOT NULL GROUP BY 1 ORDER BY 1"
+)
+_CLEANED = text(
+    "SELECT coalesce(sum((counts ->> 'cleaned')::bigint), 0), coalesce(sum((counts ->> 'quarantined')::bigint), 0) "
+    "FROM ledger WHERE stage = 'cleaning' AND finished_at > now() - interval '1 day'"
+)
+
 
 def _gauge(name: str, meaning: str, labels: Iterable[str], samples: Iterable[tuple[list[str], float]]) -> Metric:
     gauge = GaugeMetricFamily(name, meaning, labels=list(labels))
@@ -33,11 +45,13 @@ def _gauge(name: str, meaning: str, labels: Iterable[str], samples: Iterable[tup
 
 
 async def pipeline_metrics(connection: AsyncConnection) -> list[Metric]:
-    """Queues, ledger and crawls as gauges; four statements."""
+    """Queues, ledger and crawls as gauges; six statements."""
     jobs = [([queue, status], number) for queue, status, number in await connection.execute(_JOBS)]
     waiting = [([queue], seconds) for queue, seconds in await connection.execute(_WAITING)]
     ledger = (await connection.execute(_LEDGER)).all()
     crawls = (await connection.execute(_CRAWLS)).all()
+    flags = [([kind], sites) for kind, sites in await connection.execute(_FLAGS)]
+    cleaned, quarantined = (await connection.execute(_CLEANED)).one()
     batches = [([stage, state], number) for stage, state, number, _ in ledger]
     settled = [([stage, state], time) for stage, state, _, time in ledger]
     return [
@@ -56,5 +70,13 @@ async def pipeline_metrics(connection: AsyncConnection) -> list[Metric]:
             "A site's crawls of the last 24 hours",
             ("site",),
             [([s], n) for s, _, n in crawls],
+        ),
+        _gauge("yuqing_crawl_flags", "Sites whose newest crawl is flagged, by kind", ("kind",), flags),
+        _gauge("yuqing_cleaned_of_a_day", "Records cleaned in the last 24 hours", (), [([], cleaned)]),
+        _gauge(
+            "yuqing_quarantined_of_a_day",
+            "Records that cleaning set aside in the last 24 hours",
+            (),
+            [([], quarantined)],
         ),
     ]

@@ -517,12 +517,13 @@ def test_unknown_sites_and_broken_files(crawl: Crawl, web: WebServer) -> None:
     (crawl.sites / "broken.yaml").write_text("name: broken\n", encoding="utf-8")
     assert "broken.yaml, line 1" in crawl.run("broken", status=2)["stderr"]
     assert not web.asked
-    process = crawl.start("--all")
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 1, errors
-    broken, local = sorted(json.loads(output)["sites"], key=lambda report: report["site"])
-    assert (broken["reason"], local["reason"]) == ("left_out", "finished")
-    assert "broken.yaml, line 1" in broken["flags"][0]["message"]
+    assert "broken.yaml, line 1" in crawl.run("broken", "--keep-going", status=2)["stderr"], "there is nothing else"
+    assert "there is no site 'nowhere'" in crawl.run("local", "nowhere", "--keep-going", status=2)["stderr"]
+    for arguments in ("--all",), ("broken", "local", "--keep-going"):
+        sites = crawl.run(*arguments, status=1)["sites"]
+        broken, local = sorted(sites, key=lambda report: report["site"])
+        assert (broken["reason"], local["reason"]) == ("left_out", "finished")
+        assert "broken.yaml, line 1" in broken["flags"][0]["message"]
     assert crawl.run("local")["flags"] == []  # a site that was named does not stop for another's file
     (crawl.sites / "local.yaml").unlink()
     process = crawl.start("--all")

@@ -47,10 +47,12 @@ def test_bodies_have_a_limit(address: str, api: httpx.Client) -> None:
 def test_metrics_tell_of_the_pipeline(api: httpx.Client, database: Engine) -> None:
     with database.begin() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO ledger VALUES ('cleaning', 'raw/a/1', 'failed', '{}', 'x', now(), now())"
+            "INSERT INTO ledger VALUES ('cleaning', 'raw/a/1', 'failed', '{}', 'x', now(), now()), "
+            """('cleaning', 'raw/a/2', 'done', '{"cleaned": 9, "quarantined": 1}', NULL, now(), now())"""
         )
         connection.exec_driver_sql(
-            "INSERT INTO crawl_runs VALUES ('r1', 'chenbao', now(), now(), '{}'), ('r2', 'chenbao', now(), now(), '{}')"
+            "INSERT INTO crawl_runs VALUES ('r1', 'chenbao', now(), now(), '{}'), "
+            """('r2', 'chenbao', now(), now() + interval '1 s', '{"flags": [{"kind": "low_yield", "message": "m"}]}')"""
         )
         connection.exec_driver_sql(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('analyze', 'analyze', 'todo')"
@@ -58,6 +60,8 @@ def test_metrics_tell_of_the_pipeline(api: httpx.Client, database: Engine) -> No
     told = api.get("/metrics").text
     assert 'yuqing_ledger_batches{stage="cleaning",state="failed"} 1.0' in told
     assert 'yuqing_crawls_of_a_day{site="chenbao"} 2.0' in told
+    assert 'yuqing_crawl_flags{kind="low_yield"} 1.0' in told
+    assert "yuqing_cleaned_of_a_day 9.0" in told and "yuqing_quarantined_of_a_day 1.0" in told
     assert 'yuqing_jobs{queue="analyze",status="todo"} 1.0' in told
     assert 'yuqing_oldest_job_seconds{queue="analyze"}' in told
     assert "yuqing_gateway_requests_total" in told

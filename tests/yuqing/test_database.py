@@ -37,6 +37,20 @@ def test_vectors_and_bigrams_are_to_be_had(database: Engine) -> None:
     assert "vector" in names
 
 
+def test_a_release_waits_for_its_tables(database: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert upgrade.wait_for_latest(database_url, 0) == upgrade.latest()
+    monkeypatch.setattr(upgrade, "_POLL_S", 0.01)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    with pytest.raises(upgrade.NotUpgraded, match=f"at revision 0001, this release needs {upgrade.latest()}"):
+        upgrade.wait_for_latest(database_url, 0.03)
+    with database.begin() as connection:  # a later release's, which leaves this one working
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert upgrade.wait_for_latest(database_url, 0) == "9999"
+    with pytest.raises(upgrade.NotUpgraded, match="does not answer"):
+        upgrade.wait_for_latest("postgresql://u:hush@127.0.0.1:9/x", 0)
+
+
 def test_a_database_that_is_away_is_said_without_its_password() -> None:
     settings = load_settings(database={"url": "postgresql://u:hush@127.0.0.1:9/x"})
     with pytest.raises(session.DatabaseAway) as away, session.transaction(session.engine(settings)):

@@ -1,0 +1,49 @@
+# Speech recognition: the worker, with the CUDA libraries that it needs or (DEVICE=cpu) without
+# Built from the repository's root by deploy/images/build.sh asr.
+ARG BASE
+ARG DEVICE=cuda
+
+FROM ${BASE} AS build
+ARG DEVICE
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates python3.11 python3.11-venv \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY deploy/locks/images/build.txt deploy/locks/images/asr-cuda.txt deploy/locks/images/asr-cpu.txt locks/
+# Wheels first, with a setuptools that is locked as well: nothing is fetched that no hash stands for.
+RUN python3.11 -m venv tools \
+    && tools/bin/pip install --no-cache-dir --no-deps --require-hashes -r locks/build.txt \
+    && tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes -w wheels -r locks/asr-${DEVICE}.txt
+COPY . source/
+RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w wheels ./source \
+    && python3.11 -m venv --without-pip /opt/yuqing \
+    && tools/bin/pip --python /opt/yuqing/bin/python install --no-cache-dir --no-deps --no-index wheels/*.whl
+
+FROM ${BASE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="yuqing-asr" \
+      org.opencontainers.image.description="Speech recognition: the worker, with the CUDA libraries that it needs or (DEVICE=cpu) without" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates python3.11 \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 yuqing \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin yuqing \
+    && install -d -o 10001 -g 10001 /var/lib/yuqing /var/cache/yuqing
+COPY --from=build /opt/yuqing /opt/yuqing
+# Nothing else is written to but /tmp and these two, which are volumes in the cluster: the root file system may be read-only.
+ENV PATH=/opt/yuqing/bin:$PATH \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    YUQING_DATA_DIR=/var/lib/yuqing \
+    YUQING_CACHE_DIR=/var/cache/yuqing \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    LD_LIBRARY_PATH=/opt/yuqing/lib/python3.11/site-packages/nvidia/cublas/lib
+USER 10001:10001
+WORKDIR /var/lib/yuqing
+ENTRYPOINT ["yuqing"]
+CMD ["transcribe", "--follow"]
