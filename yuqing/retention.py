@@ -1,6 +1,7 @@
-"""What may be deleted by age: raw batches, quarantined records and recordings; never what the ledger or the queue still needs.
+"""What may be deleted by age: raw batches, quarantined records, recordings, windows of sound, crawls' reports.
 
-Only objects go. The rows stay: documents hold masked text, and the ledger's rows keep a batch from being taken for a new one.
+Never what the ledger or the queue still needs. Here only objects go (rows: retention_rows.py): documents hold masked text, and
+the ledger's rows keep a batch from being taken for a new one.
 Deleting is idempotent and depends on nothing but age, ledger and queue, so that a run that was killed is finished by the next.
 """
 
@@ -31,6 +32,9 @@ _RAW = re.compile(r"raw/[^/]+/(\d{4})/(\d\d)/(\d\d)/[^/]+\.jsonl\.gz")
 _LINES = re.compile(r"lines/[^/]+/[^/]+/(\d{4})/(\d\d)/(\d\d)/[^/]+")
 _QUARANTINE = re.compile(r"quarantine/[^/]+/dt=(\d{4})-(\d\d)-(\d\d)/.+")
 _MEDIA = re.compile(r"media/[0-9a-f]{2}/([0-9a-f]{64})\.[^/]+")
+_PARTIAL = re.compile(r"partial/asr/([0-9a-f]{64})/.+")
+_REPORT = re.compile(r"reports/crawl/([^/]+)/(\d{4})-(\d\d)-(\d\d)/([^/]+)\.json")
+_SCREENSHOT = re.compile(r"reports/screenshots/[^/]+/[^/]+/[^/]+")
 _A_QUERY = 1000
 _DELETERS = 8  # at the same time; S3's latency dominates
 
@@ -64,6 +68,10 @@ def expired(pool: Engine, store: ObjectStore, settings: RetentionSettings, now: 
         found.append(Expired("quarantine", settings.quarantine_days, objects, 0))
     if settings.media_days is not None:
         found.append(_media(pool, store, settings.media_days, now))
+    if settings.partial_days is not None:
+        found.append(_partial(pool, store, settings.partial_days, now))
+    if settings.reports_days is not None:
+        found.append(_reports(pool, store, settings.reports_days, now))
     return found
 
 
@@ -74,13 +82,13 @@ def delete(store: ObjectStore, objects: Sequence[ObjectInfo]) -> None:
             pass
 
 
-def _is_before(names: re.Pattern[str], key: str, limit: datetime) -> bool:
-    """Whether the day in an object's name had ended at the limit. An object whose name has none is none of ours."""
+def _is_before(names: re.Pattern[str], key: str, limit: datetime, first: int = 1) -> bool:
+    """Whether the day in an object's name (groups from `first` on) had ended at the limit. One without a day is none of ours."""
     found = names.fullmatch(key)
     if found is None:
         return False
     try:
-        day = datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=UTC)
+        day = datetime(int(found[first]), int(found[first + 1]), int(found[first + 2]), tzinfo=UTC)
     except ValueError:  # the 31st of June
         return False
     return day + timedelta(days=1) <= limit
@@ -122,6 +130,57 @@ def _media(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expire
         needed |= _awaited(pool, store)
     free = tuple(item for sha256, item in old.items() if sha256 not in needed)
     return Expired("media", days, free, len(old) - len(free))
+
+
+def _partial(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:
+    """Windows of recordings that no transcription waits for or works on: a worker takes its own away when it is done."""
+    limit = now - timedelta(days=days)
+    old = [
+        (found[1], item)
+        for item in store.list("partial/asr/")
+        if item.modified < limit and (found := _PARTIAL.fullmatch(item.key))
+    ]
+    statement = (
+        "SELECT args->>'media_sha256' FROM procrastinate_jobs WHERE task_name = :task "
+        "AND status IN ('todo', 'doing') AND args->>'media_sha256' = ANY(:keys)"
+    )
+    needed = _asked(pool, statement, sorted({sha256 for sha256, _ in old}), {"task": TRANSCRIBE})
+    free = tuple(item for sha256, item in old if sha256 not in needed)
+    return Expired("partial", days, free, len(old) - len(free))
+
+
+def _reports(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:
+    """Reports of crawls that are in crawl_runs, or were refused, but the newest of each site; and old screenshots."""
+    limit = now - timedelta(days=days)
+    old = {
+        item.key: (found[1], found[5], item)
+        for item in store.list("reports/crawl/")
+        if (found := _REPORT.fullmatch(item.key)) and _is_before(_REPORT, item.key, limit, first=2)
+    }
+    loaded = _asked(
+        pool,
+        "SELECT site || '/' || run_id FROM crawl_runs WHERE run_id = ANY(:keys)",
+        [run for _, run, _ in old.values()],
+        {},
+    )
+    newest = _asked(
+        pool,
+        "SELECT site || '/' || max(run_id) FROM crawl_runs WHERE site = ANY(:keys) GROUP BY site",
+        sorted({site for site, _, _ in old.values()}),
+        {},
+    )
+    refused = _asked(
+        pool, "SELECT batch_key FROM ledger WHERE stage = 'crawl_runs' AND batch_key = ANY(:keys)", list(old), {}
+    )
+    free = tuple(
+        item
+        for key, (site, run, item) in old.items()
+        if key in refused or (f"{site}/{run}" in loaded and f"{site}/{run}" not in newest)
+    )
+    pictures = tuple(
+        item for item in store.list("reports/screenshots/") if item.modified < limit and _SCREENSHOT.fullmatch(item.key)
+    )
+    return Expired("reports", days, free + pictures, len(old) - len(free))
 
 
 def _awaited(pool: Engine, store: ObjectStore) -> set[str]:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 from typer.testing import CliRunner
 
-from yuqing import ledger, quarantine, retention
+from yuqing import ledger, quarantine, retention, retention_rows
 from yuqing.database import session
 from yuqing.objects import ObjectStore, ObjectStoreAway
 from yuqing.retention_cli import app
@@ -193,3 +193,103 @@ def test_a_deletion_that_fails_is_said(settings: Settings, database: Engine, sto
         retention.delete(ObjectStore.from_settings(away), found.objects)
     (again,) = retention.expired(database, store, RetentionSettings(raw_days=90), NOW)
     assert again == found
+
+
+def test_windows_of_recordings_go_unless_a_transcription_waits(database: Engine, store: ObjectStore) -> None:
+    waiting, left = "a" * 64, "b" * 64
+    keys = [f"partial/asr/{sha256}/{'0' * 32}/0000000000.json.gz" for sha256 in (waiting, left)]
+    for key in (*keys, "partial/asr/notes.txt"):
+        store.put(key, b"window")
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) "
+                "VALUES ('transcribe', 'transcribe', CAST(:args AS jsonb), 'doing')"
+            ),
+            {"args": json.dumps({"media_sha256": waiting})},
+        )
+    keep = RetentionSettings(partial_days=7)  # type: ignore[call-arg]
+    assert keys_of(retention.expired(database, store, keep, datetime.now(UTC)), "partial") == set()
+    (found,) = retention.expired(database, store, keep, datetime.now(UTC) + timedelta(days=8))
+    assert ({item.key for item in found.objects}, found.needed) == ({keys[1]}, 1)
+
+
+def _run(database: Engine, site: str, run_id: str, started: datetime) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("INSERT INTO crawl_runs VALUES (:run, :site, :at, :at, '{}')"),
+            {"run": run_id, "site": site, "at": started},
+        )
+
+
+def test_reports_go_when_they_are_loaded_and_not_the_newest_of_their_site(database: Engine, store: ObjectStore) -> None:
+    old = NOW - timedelta(days=60)
+    runs = {"loaded": ("a", "01A"), "newest of its site": ("a", "01B"), "of a site that is silent": ("b", "01A")}
+    for site, run_id in runs.values():
+        _run(database, site, run_id, old)
+    _run(database, "c", "01A", old)
+    _run(database, "c", "01C", NOW)
+    days = {"loaded": "2026-05-01", "newest of its site": "2026-05-02", "of a site that is silent": "2026-05-01"}
+    keys = {name: f"reports/crawl/{site}/{days[name]}/{run_id}.json" for name, (site, run_id) in runs.items()}
+    keys |= {
+        "not loaded yet": "reports/crawl/a/2026-05-01/01D.json",
+        "refused": "reports/crawl/a/2026-05-01/01E.json",
+        "another site's": "reports/crawl/c/2026-05-01/01A.json",
+        "young": "reports/crawl/c/2026-06-29/01C.json",
+        "none of ours": "reports/crawl/readme.txt",
+    }
+    for key in keys.values():
+        store.put(key, b"{}")
+    settle(database, keys["refused"], stage="crawl_runs", state="failed")
+    keep = RetentionSettings(reports_days=30)  # type: ignore[call-arg]
+    (found,) = retention.expired(database, store, keep, NOW)
+    assert {item.key for item in found.objects} == {keys[name] for name in ("loaded", "refused", "another site's")}
+    assert found.needed == 3
+    (rows,) = retention_rows.expired_rows(database, keep, NOW)
+    assert (rows.kind, rows.rows) == ("crawl_runs", 2)
+    for _ in range(2):  # again, as after a kill
+        retention_rows.delete_rows(database, rows)
+        with database.connect() as connection:
+            left = connection.execute(text("SELECT site, run_id FROM crawl_runs ORDER BY 1")).all()
+        assert [tuple(row) for row in left] == [("a", "01B"), ("b", "01A"), ("c", "01C")]
+    store.put("reports/screenshots/a/01A/0.png", b"picture")
+    (later,) = retention.expired(database, store, keep, datetime.now(UTC) + timedelta(days=31))
+    assert "reports/screenshots/a/01A/0.png" in {item.key for item in later.objects}
+
+
+def test_names_go_by_age_and_documents_stay(
+    settings: Settings, database: Engine, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=400)
+    _page(database, "1", long_ago, "a" * 64)
+    _page(database, "2", datetime.now(UTC), "a" * 64)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE documents SET author = '记者 李明'"))
+        for at in (long_ago, datetime.now(UTC)):
+            connection.execute(
+                text(
+                    "INSERT INTO audit_log (actor, action, subject, detail, created_at) VALUES ('lin', 'a', 's', '{}', :at)"
+                ),
+                {"at": at},
+            )
+    for name in ("AUTHORS", "AUDIT"):
+        monkeypatch.setenv(f"YUQING_RETENTION__{name}_DAYS", "365")
+    get_settings.cache_clear()
+    shown = CliRunner().invoke(app, [], catch_exceptions=False)
+    assert "authors: 1 rows older than 365 days would be emptied" in shown.output
+    for rows in (1, 0):
+        applied = CliRunner().invoke(app, ["--apply", "--json"], catch_exceptions=False)
+        assert json.loads(applied.output.splitlines()[-1])["kinds"] == [
+            {"kind": "authors", "days": 365, "rows": rows},
+            {"kind": "audit", "days": 365, "rows": rows},
+        ]
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT doc_id, author FROM documents ORDER BY 1")).all() == [
+            ("1", None),
+            ("2", "记者 李明"),
+        ]
+        assert connection.execute(text("SELECT count(*) FROM audit_log")).scalar_one() == 1
+    monkeypatch.setenv("YUQING_RETENTION__REPORTS_DAYS", "13")
+    get_settings.cache_clear()
+    with pytest.raises(SettingsError, match=r"reports_days is 13.*crawler\.yield_days"):
+        CliRunner().invoke(app, [], catch_exceptions=False)

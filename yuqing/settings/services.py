@@ -74,3 +74,13 @@ class RetentionSettings(Section):
     media_days: int | None = Field(
         None, ge=1, description="recordings, counted from the newest page that carries them; transcripts stay"
     )
+    partial_days: int | None = Field(
+        None, ge=1, description="finished windows of recordings whose transcription was never finished (partial/asr/)"
+    )
+    reports_days: int | None = Field(
+        None, ge=1, description="crawls' reports and screenshots, once they are loaded; the newest of a site stays"
+    )
+    authors_days: int | None = Field(
+        None, ge=1, description="authors' names in documents, counted from their last fetch"
+    )
+    audit_days: int | None = Field(None, ge=1, description="lines of the audit log: who changed what")
