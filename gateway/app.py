@@ -35,7 +35,13 @@ from gateway.api import (
 )
 from gateway.forgetting import forget
 from gateway.middleware import RequestContext
-from gateway.pages import document, overview, search, sign_in
+from gateway.pages import access, document, overview, search, sign_in
+from gateway.pages import adapters as adapter_pages
+from gateway.pages import companies as company_pages
+from gateway.pages import jobs as job_pages
+from gateway.pages import quarantine as quarantine_pages
+from gateway.pages import sites as site_pages
+from gateway.pages import usage as usage_pages
 from gateway.pages.rendering import STATIC, Bounce, Elsewhere, VersionedFiles, redirect
 from gateway.resources import open_gateway
 from gateway.watching import watch_pending
@@ -89,7 +95,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.gateway = open_gateway(settings)
     api = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, analyze, keys, health)
     operations = (sites, tasks, jobs, quarantine, adapters, usage)
-    for resource in (*api, *operations, sign_in, overview, search, document):
+    managing = (company_pages, access, site_pages, job_pages, quarantine_pages, adapter_pages, usage_pages)
+    for resource in (*api, *operations, sign_in, *managing, overview, search, document):
         app.include_router(resource.router)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
     answers.describe_problems(app)

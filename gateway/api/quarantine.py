@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1", tags=["operations"], responses=PROBLEMS, route_
 Operator = Annotated[Caller, Depends(key_with("operator"))]
 StageName = Annotated[str, Path(pattern=r"^[a-z0-9_]{1,32}$")]
 Day = Annotated[str, Path(pattern=r"^\d{4}-\d\d-\d\d$")]
-BatchName = Annotated[str, Path(pattern=r"^[^/#\x00-\x1f\x7f]{1,200}$")]
+BatchName = Annotated[str, Path(pattern=r"^[\w.=+@~,() -]{1,200}$")]
 # A replay of so many objects is one run of the cleaning.
 MAXIMUM_KEYS = 100
 RECORDS = 20

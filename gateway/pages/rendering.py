@@ -38,7 +38,13 @@ class Place:
     scope: Scope = "viewer"
 
 
-NAVIGATION = (Place("overview", "/"), Place("search", "/search"))
+NAVIGATION = (
+    Place("overview", "/"),
+    Place("search", "/search"),
+    Place("companies", "/companies"),
+    Place("operations", "/operations", "operator"),
+    Place("access", "/access", "admin"),
+)
 
 
 class VersionedFiles(StaticFiles):

@@ -110,7 +110,7 @@ _RETRY = text("SELECT procrastinate_retry_job_v2(:job, now(), NULL, NULL, NULL)"
 _CANCEL = text("SELECT procrastinate_cancel_job_v1(:job, false, false)")
 
 # Shown even when nothing waits in them.
-KNOWN = (TRANSCRIBE, ANALYZE, "gateway")
+KNOWN = (TRANSCRIBE, ANALYZE, "gateway", "gateway-analyses")
 
 
 async def queue_states(connection: AsyncConnection, stalled_after_s: float) -> Queues:

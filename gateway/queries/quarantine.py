@@ -16,7 +16,7 @@ from typing import Any
 
 from yuqing.objects import ObjectInfo, ObjectMissing, ObjectStore
 
-_KEY = re.compile(r"quarantine/([a-z0-9_]{1,32})/dt=(\d{4}-\d\d-\d\d)/([^/#\x00-\x1f\x7f]{1,200})\.jsonl\.gz")
+_KEY = re.compile(r"quarantine/([a-z0-9_]{1,32})/dt=(\d{4}-\d\d-\d\d)/([\w.=+@~,() -]{1,200})\.jsonl\.gz")
 _FOLDER = "quarantine/"
 # What `yuqing clean --replay` takes, and what becomes a job of the speech worker again.
 CLEANED_AGAIN = frozenset({"cleaning", "crawler"})

@@ -16,7 +16,7 @@ from pathlib import Path
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 
-from tests.gateway import month, rows
+from tests.gateway import month, operations, rows
 from tests.gateway.browsing import chromium, resize, sign_in
 from tests.gateway.conftest import RECORDING, running
 from yuqing.database import session
@@ -61,9 +61,14 @@ def press_office(port: int = 35641) -> Iterator[tuple[str, str, dict[str, str]]]
                 key = rows.add_key(connection, "品牌公关部", "admin")
                 ids = rows.add_press(connection, RECORDING.read_bytes(), "品牌公关部")
                 month.add_month(connection)
+                operations.add_runs(connection)
+                operations.add_jobs(connection)
                 s3_key, content_type = connection.exec_driver_sql("SELECT s3_key, content_type FROM media").one()
             pool.dispose()
-            ObjectStore.from_settings(settings).put_file(s3_key, RECORDING, content_type=content_type)
+            store = ObjectStore.from_settings(settings)
+            store.put_file(s3_key, RECORDING, content_type=content_type)
+            operations.add_quarantine(store)
+            operations.add_adapters(store)
             with running(**changes) as address:
                 yield address, key, ids
         finally:
@@ -79,6 +84,14 @@ def pictures(ids: dict[str, str], company: int) -> list[Picture]:
         "recording": f"/documents/{ids['speech']}",
         "search": "/search?q=%E5%BF%AB%E5%85%85",
         "family": f"/documents/{ids['recall']}/family?with={ids['reprint 1']}",
+        "companies": "/companies",
+        "company-form": f"/companies/{company}/edit",
+        "operations": "/operations",
+        "queues": "/operations/queues",
+        "quarantine": "/operations/quarantine",
+        "adapters": "/operations/adapters",
+        "usage": "/operations/usage",
+        "access": "/access",
     }
     made = []
     for name, path in pages.items():

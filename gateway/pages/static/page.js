@@ -87,6 +87,11 @@ addEventListener("click", async (event) => {
     await navigator.clipboard?.writeText(location.href).catch(() => {});
     say(share.dataset.share);
   }
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    await navigator.clipboard?.writeText(copy.dataset.copy).catch(() => {});
+    say(copy.dataset.copied);
+  }
 });
 function say(words) {
   const toast = document.createElement("p");

@@ -7,12 +7,36 @@ a number is `"one document|{count} documents"`, chosen by `count`.
 from types import ModuleType
 from typing import Literal
 
-from gateway.pages.strings import common, company, document, errors, family, overview, search, sign_in
+from gateway.pages.strings import (
+    access,
+    common,
+    companies,
+    company,
+    document,
+    errors,
+    family,
+    operations,
+    overview,
+    search,
+    sign_in,
+)
 
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
 
-_MODULES: tuple[ModuleType, ...] = (common, sign_in, overview, company, document, search, family, errors)
+_MODULES: tuple[ModuleType, ...] = (
+    common,
+    sign_in,
+    overview,
+    company,
+    document,
+    search,
+    family,
+    companies,
+    operations,
+    access,
+    errors,
+)
 
 
 def _gathered() -> dict[str, tuple[str, str]]:

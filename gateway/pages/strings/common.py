@@ -27,7 +27,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "nav.search": ("搜索", "Search"),
     "nav.companies": ("公司", "Companies"),
     "nav.operations": ("运行", "Operations"),
-    "nav.access": ("密钥与团队", "Keys and team"),
+    "nav.access": ("密钥", "Keys"),
     "search.hint": ("搜索标题和正文", "Search titles and texts"),
     "shortcuts": ("快捷键", "Keyboard"),
     "shortcuts.search": ("搜索", "Search"),
