@@ -35,9 +35,10 @@ from gateway.api import (
 )
 from gateway.forgetting import forget
 from gateway.middleware import RequestContext
-from gateway.pages import access, document, overview, search, sign_in
+from gateway.pages import access, document, family, overview, search, sign_in
 from gateway.pages import adapters as adapter_pages
 from gateway.pages import companies as company_pages
+from gateway.pages import company as company_page
 from gateway.pages import jobs as job_pages
 from gateway.pages import quarantine as quarantine_pages
 from gateway.pages import sites as site_pages
@@ -96,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
     api = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, analyze, keys, health)
     operations = (sites, tasks, jobs, quarantine, adapters, usage)
     managing = (company_pages, access, site_pages, job_pages, quarantine_pages, adapter_pages, usage_pages)
-    for resource in (*api, *operations, sign_in, *managing, overview, search, document):
+    for resource in (*api, *operations, sign_in, *managing, overview, search, document, family, company_page):
         app.include_router(resource.router)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
     answers.describe_problems(app)

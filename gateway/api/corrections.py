@@ -1,7 +1,7 @@
 """Corrections: an analyst changes a verdict; who, why and what it was before are kept."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -31,7 +31,7 @@ from gateway.queries.corrections import (
     training_examples,
 )
 from gateway.queries.verdicts import CompanyVerdict, verdict_of
-from gateway.resources import gateway_of
+from gateway.resources import Gateway, gateway_of
 from yuqing.contracts import RISK_TYPES, Sentiment
 
 router = APIRouter(prefix="/v1", tags=["corrections"], responses=PROBLEMS, route_class=IdempotentRoute)
@@ -126,12 +126,31 @@ async def _change(
     place: tuple[str, int],
     change: ChangedVerdict | Withdrawal,
 ) -> CompanyVerdict:
+    changed = await change_verdict(
+        gateway_of(request), caller, place, change, lambda shown: demand_match(request, shown)
+    )
+    response.headers["ETag"] = etag(changed)
+    return changed
+
+
+async def change_verdict(
+    gateway: Gateway,
+    caller: Caller,
+    place: tuple[str, int],
+    change: ChangedVerdict | Withdrawal,
+    check: Callable[[str], None],
+) -> CompanyVerdict:
+    """Store a correction, or take it back, with its line in the audit log; returns what is shown from now on.
+
+    `place` is (doc_id, company_id). `check` gets the entity tag of the verdict shown until now, and raises when the change was
+    made from another. Problem 404, 409, 422.
+    """
     doc_id, company_id = place
-    async with gateway_of(request).database.begin() as connection:
+    async with gateway.database.begin() as connection:
         shown = await verdict_of(connection, caller.team_id, doc_id, company_id, lock=True)
         if shown is None:
             raise _verdict_missing(doc_id, company_id)
-        demand_match(request, etag(shown))
+        check(etag(shown))
         new = NewCorrection(shown.sentiment, shown.risk_level, shown.risk_types, shown.evidence, change.reason)
         if isinstance(change, Withdrawal):
             if shown.correction is None:
@@ -158,7 +177,6 @@ async def _change(
         await audit.note(connection, caller.team_id, caller.actor, action, f"verdict:{doc_id}:{company_id}", detail)
         changed = await verdict_of(connection, caller.team_id, doc_id, company_id)
         assert changed is not None
-    response.headers["ETag"] = etag(changed)
     return changed
 
 

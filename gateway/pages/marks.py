@@ -22,6 +22,7 @@ class Mark:
     label: str
     sentiment: str = ""
     anchor: str = ""
+    company_id: int = 0
 
 
 def anchor_of(company_id: int, number: int) -> str:
@@ -31,19 +32,35 @@ def anchor_of(company_id: int, number: int) -> str:
 
 def text_marks(document: DocumentDetail) -> tuple[Mark, ...]:
     """The marks of the text: mentions, and the evidence that stands in this version of it, word for word."""
-    marks = [Mark(span.start, span.end, "mention", span.company) for span in document.mentions if span.field == "text"]
+    marks = [
+        Mark(span.start, span.end, "mention", span.company, company_id=span.company_id)
+        for span in document.mentions
+        if span.field == "text"
+    ]
     for verdict in document.verdicts:
         for number, quote in enumerate(verdict.evidence, 1):
             if document.text[quote.start : quote.end] == quote.quote and quote.quote:
                 anchor = anchor_of(verdict.company_id, number)
-                marks.append(Mark(quote.start, quote.end, "evidence", verdict.company, verdict.sentiment, anchor))
+                marks.append(
+                    Mark(
+                        quote.start,
+                        quote.end,
+                        "evidence",
+                        verdict.company,
+                        verdict.sentiment,
+                        anchor,
+                        verdict.company_id,
+                    )
+                )
     return tuple(marks)
 
 
 def title_marks(document: DocumentDetail) -> tuple[Mark, ...]:
     """The marks of the document's title: mentions."""
     return tuple(
-        Mark(span.start, span.end, "mention", span.company) for span in document.mentions if span.field == "title"
+        Mark(span.start, span.end, "mention", span.company, company_id=span.company_id)
+        for span in document.mentions
+        if span.field == "title"
     )
 
 
@@ -68,19 +85,24 @@ def _piece(text: str, start: int, marks: Sequence[Mark]) -> Markup:
     quotes = [mark for mark in marks if mark.kind == "evidence"]
     if names:
         label = "、".join(dict.fromkeys(mark.label for mark in names))
-        html = Markup('<span class="mention" title="{}">{}</span>').format(label, html)
+        html = Markup('<span class="mention" data-of="{}" title="{}">{}</span>').format(_of(names), label, html)
     if quotes:
         sentiments = {mark.sentiment for mark in quotes}
         kind = sentiments.pop() if len(sentiments) == 1 else "mixed"
         label = "、".join(dict.fromkeys(mark.label for mark in quotes))
         anchors = " ".join(mark.anchor for mark in quotes)
-        html = Markup('<mark class="evidence is-{}" data-evidence="{}" title="{}">{}</mark>').format(
-            kind, anchors, label, html
+        html = Markup('<mark class="evidence is-{}" data-evidence="{}" data-of="{}" title="{}">{}</mark>').format(
+            kind, anchors, _of(quotes), label, html
         )
         for mark in quotes:
             if mark.start == start:
                 html = Markup('<span class="anchor" id="{}"></span>').format(mark.anchor) + html
     return html
+
+
+def _of(marks: Sequence[Mark]) -> str:
+    """The companies of the marks, as the page's script looks for them."""
+    return " ".join(dict.fromkeys(str(mark.company_id) for mark in marks))
 
 
 def paragraphs(text: str, marks: Sequence[Mark]) -> Iterator[Markup]:

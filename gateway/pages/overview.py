@@ -44,7 +44,7 @@ class _Remembered:
     days: attention.Days
 
 
-async def _days(gateway: Gateway, team_id: int, last: int) -> attention.Days:
+async def days_of_team(gateway: Gateway, team_id: int, last: int) -> attention.Days:
     """The team's days up to `last` days ago: those before the latest from memory, if they were read a moment ago."""
     end = attention.end_of_hour(datetime.now(UTC))
     key = ("days", team_id, end, last)
@@ -63,7 +63,7 @@ async def _days(gateway: Gateway, team_id: int, last: int) -> attention.Days:
 
 
 async def _rows(gateway: Gateway, team_id: int, period: int, order: Order) -> list[Standing]:
-    days = await _days(gateway, team_id, max(attention.SHOWN_DAYS, period + attention.NORMAL_DAYS) - 1)
+    days = await days_of_team(gateway, team_id, max(attention.SHOWN_DAYS, period + attention.NORMAL_DAYS) - 1)
     since = attention.end_of_hour(datetime.now(UTC)) - timedelta(days=period)
     async with gateway.reading.connect() as connection:
         companies = await attention.companies_of(connection, team_id)

@@ -131,11 +131,8 @@ def zone_of(request: Request) -> ZoneInfo:
 
 def address(request: Request, **changes: object) -> str:
     """This page's address with some query parameters changed; None or "" removes one, and so does an old cursor."""
-    parameters = {name: value for name, value in parse_qsl(request.url.query) if name != "cursor"}
-    for name, value in changes.items():
-        parameters.pop(name, None)
-        if value not in (None, "", False):
-            parameters[name] = str(value)
+    parameters = [(name, value) for name, value in parse_qsl(request.url.query) if name not in {"cursor", *changes}]
+    parameters += [(name, str(value)) for name, value in changes.items() if value not in (None, "", False)]
     query = urlencode(parameters)
     return f"{request.url.path}?{query}" if query else request.url.path
 

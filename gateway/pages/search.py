@@ -1,11 +1,12 @@
-"""/search: the team's documents by words and filters; /search/export: all of them as a file."""
+"""/search: the team's documents by words and filters; saved searches; /search/export: all of them as a file."""
 
 from typing import Annotated
 from urllib.parse import parse_qsl, urlencode
 
-from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Form, Path, Query, Request
+from fastapi.responses import RedirectResponse, Response
 
+from gateway import sessions
 from gateway.api.export import export as export_documents
 from gateway.auth import demand
 from gateway.filters import (
@@ -27,8 +28,10 @@ from gateway.filters import (
 from gateway.pages.overview import SignedIn
 from gateway.pages.period import CHOICES, Days, From, To, chosen
 from gateway.pages.rendering import remember_preferences, render
+from gateway.problems import Problem, bad_request, not_found
 from gateway.queries.attention import companies_of
 from gateway.queries.documents import list_documents
+from gateway.queries.saved import TooManySearches, remove_search, save_search, saved_searches
 from gateway.queries.selection import DocumentFilter
 from gateway.resources import gateway_of
 from gateway.tables import Format
@@ -36,6 +39,7 @@ from yuqing.contracts import CATEGORIES
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
 
+LONGEST_NAME = 40  # of a saved search, in a column of 15 em
 # In the order in which they are shown.
 FILTERS = ("company", "sentiment", "risk", "category", "kind", "source", "site", "days", "from", "to", "reprints")
 
@@ -97,7 +101,9 @@ async def search(
     page = paging(request, cursor, limit).of(wanted)
     async with gateway_of(request).reading.connect() as connection:
         companies = await companies_of(connection, caller.team_id)
+        saved = await saved_searches(connection, caller.team_id)
         documents = await list_documents(connection, caller.team_id, wanted, limit=page.limit, cursor=page.cursor)
+    held = urlencode([(name, value) for name, value in parse_qsl(request.url.query) if name != "cursor"])
     names = {str(company_id): name for company_id, name, _ in companies}
     return render(
         request,
@@ -113,7 +119,9 @@ async def search(
         categories=CATEGORIES,
         choices=CHOICES,
         is_continued=page.cursor is not None,
-        export=urlencode([(name, value) for name, value in parse_qsl(request.url.query) if name != "cursor" and value]),
+        export=held,
+        saved=saved,
+        is_saved=any(search.parameters == held for search in saved),
     )
 
 
@@ -127,3 +135,45 @@ async def export(
     """The list as a file. Needs the scope analyst; written into the audit log."""
     demand(caller, "analyst")
     return await export_documents(request, caller, wanted, format, False)
+
+
+@router.post("/search/saved")
+async def save(
+    request: Request,
+    caller: SignedIn,
+    csrf: Annotated[str, Form(max_length=200)] = "",
+    name: Annotated[str, Form(max_length=200)] = "",
+    parameters: Annotated[str, Form(max_length=2000)] = "",
+) -> Response:
+    """Keep the filters under a name for the whole team. Needs the scope analyst."""
+    gateway = gateway_of(request)
+    sessions.check_form(request, gateway.secret, csrf)
+    demand(caller, "analyst")
+    name = " ".join(name.split())
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise bad_request("body.name", f"has to have 1 to {LONGEST_NAME} characters that can be printed")
+    # Only what the page itself knows, written anew: a saved search cannot lead anywhere else.
+    known = [(key, value) for key, value in parse_qsl(parameters) if key in ("q", "sort", *FILTERS) and value]
+    async with gateway.database.begin() as connection:
+        try:
+            await save_search(connection, caller.team_id, caller.actor, name, urlencode(known))
+        except TooManySearches as error:
+            raise Problem(409, "too-many-searches", error.message, error.cure) from None
+    return RedirectResponse(f"/search?{urlencode(known)}", status_code=303)
+
+
+@router.post("/search/saved/{search_id}/removal")
+async def remove(
+    request: Request,
+    caller: SignedIn,
+    search_id: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    csrf: Annotated[str, Form(max_length=200)] = "",
+) -> Response:
+    """Forget a saved search. Needs the scope analyst."""
+    gateway = gateway_of(request)
+    sessions.check_form(request, gateway.secret, csrf)
+    demand(caller, "analyst")
+    async with gateway.database.begin() as connection:
+        if not await remove_search(connection, caller.team_id, caller.actor, search_id):
+            raise not_found(f"saved search {search_id}")
+    return RedirectResponse("/search", status_code=303)

@@ -111,8 +111,8 @@ async def days_of(
     if company_id is not None:
         statement = statement.where(Coverage.company_id == company_id)
     found: dict[int, dict[int, Day]] = {}
-    for company, days_ago, *numbers in await connection.execute(statement):
-        found.setdefault(company, {})[days_ago] = Day(*numbers)
+    for company, days_ago, documents, positive, neutral, negative, risk in await connection.execute(statement):
+        found.setdefault(company, {})[days_ago] = Day(documents, positive, neutral, negative, risk or 0)
     return found
 
 

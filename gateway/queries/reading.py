@@ -121,7 +121,7 @@ async def read_document(connection: AsyncConnection, team_id: int, doc_id: str) 
     if row is None:
         return None
     values: dict[str, Any] = dict(row)
-    group, group_total = await _group(connection, team_id, doc_id, values["group_id"])
+    group, group_total = await group_of(connection, team_id, doc_id, values["group_id"])
     images = tuple(Image(**image) for image in values.pop("images"))
     segments = tuple(TimedLine(**segment) for segment in values.pop("segments"))
     return DocumentDetail(
@@ -158,9 +158,10 @@ async def _mentions(
     return tuple(sorted(found, key=lambda span: (span.field != "title", span.start, span.company_id)))
 
 
-async def _group(
+async def group_of(
     connection: AsyncConnection, team_id: int, doc_id: str, group_id: str
 ) -> tuple[tuple[GroupMember, ...], int]:
+    """The group's members that the team may see, at most GROUP_SHOWN and this one, and how many there are. One statement."""
     listed, member = aliased(Document), aliased(Document)
     seen, order = visible(listed, team_id), (listed.first_seen, listed.doc_id)
     places = (
@@ -197,3 +198,20 @@ def _members(rows: Sequence[Any], group_id: str) -> tuple[GroupMember, ...]:
             known = (row.doc_id, row.title, row.site, row.source, row.time)
             members.append(GroupMember(*known, is_first=is_first, changes=changes, source_line=line))
     return tuple(members)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A document's title and text, to be compared with another's."""
+
+    doc_id: str
+    title: str
+    text: str
+
+
+async def wordings(connection: AsyncConnection, team_id: int, doc_ids: Sequence[str]) -> dict[str, Wording]:
+    """Of these documents those that mention a company of the team. One statement."""
+    statement = select(Document.doc_id, Document.title, Document.text).where(
+        Document.doc_id.in_(doc_ids), visible(Document, team_id)
+    )
+    return {row.doc_id: Wording(*row) for row in await connection.execute(statement)}

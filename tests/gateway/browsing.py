@@ -11,7 +11,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-dev-shm-usage --disable-gpu --window-size=1280,900 --lang=zh-CN "
-    "--hide-scrollbars --autoplay-policy=no-user-gesture-required"
+    "--hide-scrollbars --force-prefers-reduced-motion --autoplay-policy=no-user-gesture-required"
 )
 
 
@@ -48,9 +48,9 @@ def resize(browser: webdriver.Chrome, width: int, height: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
-def sign_in(browser: webdriver.Chrome, address: str, key: str) -> None:
+def sign_in(browser: webdriver.Chrome, address: str, key: str, language: str = "zh") -> None:
     """Through the form, up to the overview."""
-    browser.get(f"{address}/sign-in?lang=zh")
+    browser.get(f"{address}/sign-in?lang={language}")
     browser.find_element(By.ID, "key").send_keys(key)
     browser.find_element(By.CSS_SELECTOR, "#sign-in .primary").click()
     wait(browser).until(lambda b: b.find_elements(By.ID, "standing"))

@@ -1,24 +1,51 @@
-"""The pages in a real browser."""
+"""The pages in a real browser: an analyst's day, every page by axe-core, the phone, the keyboard, the end of a session."""
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from sqlalchemy import Engine
+from selenium.webdriver.remote.webelement import WebElement
+from sqlalchemy import Engine, text
 
+from gateway.pages.vendor import FOLDERS, check
 from tests.gateway import rows
 from tests.gateway.browsing import chromium, complaints, resize, sign_in, wait
 
 pytestmark = pytest.mark.service
 
+AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[webdriver.Chrome]:
+    with chromium() as browser:
+        yield browser
+
 
 @pytest.fixture
-def browser() -> Iterator[webdriver.Chrome]:
-    with chromium() as opened:
-        yield opened
+def browser(opened: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+    """The module's browser without anybody's cookies, as a desktop."""
+    resize(opened, 1280, 900)
+    opened.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    complaints(opened)
+    yield opened
+    opened.get("about:blank")
+
+
+def see(browser: webdriver.Chrome, css: str, words: str = "") -> WebElement:
+    """The first element of this selector that shows these words; waits for it."""
+
+    def found(b: webdriver.Chrome) -> WebElement | bool:
+        script = (
+            "return [...document.querySelectorAll(arguments[0])].find(e => e.innerText.includes(arguments[1])) || false"
+        )
+        return b.execute_script(script, css, words)  # type: ignore[no-any-return]
+
+    return wait(browser).until(found)  # type: ignore[return-value]
 
 
 def in_view(browser: webdriver.Chrome, css: str) -> bool:
@@ -31,115 +58,236 @@ def in_view(browser: webdriver.Chrome, css: str) -> bool:
     )
 
 
-def test_a_reader_signs_in_filters_opens_a_document_and_checks_the_evidence(
-    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
-) -> None:
+def pages(press: dict[str, str], company: int) -> list[str]:
+    """Every page that an analyst reads, in a state with something on it, and states with nothing."""
+    return [
+        "/",
+        f"/companies/{company}",
+        f"/companies/{company}?from=2020-01-01&to=2020-01-31",
+        f"/documents/{press['recall']}",
+        f"/documents/{press['speech']}",
+        f"/documents/{press['pending']}",
+        f"/documents/{press['recall']}/family",
+        "/search?q=%E5%8F%AC%E5%9B%9E&sentiment=negative",
+        "/search?q=%E6%B2%A1%E6%9C%89%E8%BF%99%E4%B8%AA",
+        f"/documents/{'0' * 32}",
+    ]
+
+
+def company_of(database: Engine, name: str = "星河汽车") -> int:
+    with database.connect() as connection:
+        found = connection.execute(text("SELECT id FROM companies WHERE name = :name"), {"name": name})
+        return int(found.scalar_one())
+
+
+def test_vendored_libraries_are_those_that_are_named() -> None:
+    for folder in FOLDERS:
+        check(folder)
+
+
+def test_an_analysts_day(browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]) -> None:
     sign_in(browser, address, key)
     assert len(browser.find_elements(By.CSS_SELECTOR, ".watch-name")) == 5
-    browser.find_element(By.CSS_SELECTOR, '.places a[href="/search"]').click()
-    wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".item-sentiment"))
+    see(browser, ".live-state.is-on", "实时")
 
     # Shapes and words stand beside each other: nothing is told by colour alone.
+    browser.find_element(By.CSS_SELECTOR, '.places a[href="/search"]').click()
+    see(browser, ".item-sentiment")
     for label in browser.find_elements(By.CSS_SELECTOR, ".item-sentiment .sentiment"):
         assert label.text in {"正面", "中性", "负面", "待分析"}
         assert label.find_elements(By.TAG_NAME, "svg")
 
-    # A filter applies when it is chosen.
+    # A filter applies when it is chosen, becomes a chip, and goes again.
     browser.find_element(By.CSS_SELECTOR, "select[name=sentiment] option[value=positive]").click()
-    wait(browser).until(lambda b: "sentiment=positive" in b.current_url)
-    wait(browser).until(
-        lambda b: (
-            [item.text for item in b.find_elements(By.CSS_SELECTOR, ".item h3")]
-            == ["澜山银行前三季度净利润增长9.1%，不良率六连降"]
-        )
-    )
+    see(browser, ".chip.is-on", "正面")
+    assert browser.current_url.endswith("/search?sentiment=positive")
+    see(browser, ".item h3", "澜山银行前三季度净利润增长9.1%")
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".item h3")) == 1
+    browser.find_element(By.CSS_SELECTOR, ".save input[name=name]").send_keys("好消息", Keys.ENTER)
+    see(browser, ".saved li", "好消息")
+    see(browser, ".chip.is-on").click()
+    wait(browser).until(lambda b: b.current_url.endswith("/search"))
+    see(browser, ".saved a", "好消息").click()
+    see(browser, ".chip.is-on", "正面")
 
-    wait(browser).until(lambda b: len(b.find_elements(By.CSS_SELECTOR, ".chip.is-on")) == 1)
-    search = browser.find_element(By.CSS_SELECTOR, ".find input")
-    search.send_keys("召回", Keys.ENTER)
-    wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, "mark.hit"))
-    browser.find_element(By.CSS_SELECTOR, f'h3 a[href="/documents/{press["recall"]}"]').click()
-    wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".verdict"))
+    # Chinese search, by the keyboard alone: "/" leads into the field, "j" to the first document.
+    body = browser.find_element(By.TAG_NAME, "body")
+    body.send_keys("/")
+    browser.switch_to.active_element.send_keys("快充", Keys.ENTER)
+    see(browser, "mark.hit", "快充")
+    browser.find_element(By.TAG_NAME, "body").send_keys("jj")
+    assert browser.switch_to.active_element.get_attribute("data-item") is not None
+    see(browser, f'h3 a[href="/documents/{press["recall"]}"]').click()
 
+    # Evidence leads to its place in the text, and the way back keeps the search.
+    see(browser, ".verdict.is-negative .quotes a")
     quote = browser.find_elements(By.CSS_SELECTOR, ".verdict.is-negative .quotes a")[1]
     words = quote.text
     quote.click()
-    wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, "mark.is-current"))
+    see(browser, "mark.is-current")
     marked = "".join(mark.text for mark in browser.find_elements(By.CSS_SELECTOR, "mark.is-current"))
     assert marked.replace("\n", "") == words.replace("\n", "")
     wait(browser).until(lambda b: in_view(b, "mark.is-current"))
-    assert browser.find_element(By.CSS_SELECTOR, ".back a").get_attribute("href").endswith("q=%E5%8F%AC%E5%9B%9E")
+    back = browser.find_element(By.CSS_SELECTOR, ".crumbs a").get_attribute("href") or ""
+    assert "/search?" in back
+    assert "q=%E5%BF%AB%E5%85%85" in back
+    see(browser, ".spotlight label", "澜山银行").click()
+    dimmed = browser.find_elements(By.CSS_SELECTOR, "mark.is-negative.is-off-light")
+    assert dimmed
+    assert not browser.find_elements(By.CSS_SELECTOR, "mark.is-neutral.is-off-light")
 
-    # The recording plays from the sentence.
+    # A correction by the keyboard: "c", an arrow, Enter. It shows at once, here and everywhere.
+    browser.find_element(By.TAG_NAME, "body").send_keys("c")
+    assert browser.switch_to.active_element.get_attribute("value") == "negative"
+    browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    see(browser, ".corrected", "模型误判了语气")
+    see(browser, ".corrected", "模型原判")
+    corrected = see(browser, ".verdict h3", "星河汽车").find_element(By.XPATH, "..")
+    assert "中性" in corrected.find_element(By.CSS_SELECTOR, ".verdict-line").text
+    browser.get(f"{address}/search?q=%E5%BF%AB%E5%85%85&reprints=all&sort=time")
+    item = see(browser, ".item", "1.2万辆S7：").text
+    assert "中性" in item.split("星河汽车")[-1]
+    browser.get(f"{address}/documents/{press['recall']}")
+    see(browser, ".corrected button", "撤回修正").click()
+    wait(browser).until(lambda b: not b.find_elements(By.CSS_SELECTOR, ".corrected"))
+    see(browser, ".verdict.is-negative", "星河汽车")
+
+    # The company's page draws its chart, with the figures behind it; the family's page tells what was changed.
+    see(browser, ".verdict h3 a", "星河汽车").click()
+    see(browser, ".chart canvas")
+    assert see(browser, ".kpis", "声量").is_displayed()
+    browser.find_element(By.CSS_SELECTOR, ".figures-behind summary").click()
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".figures-behind[open] tbody tr")) == 30
+    see(browser, "#families-title + .feed a").click()
+    see(browser, ".steps-table", "财经在线")
+    see(browser, ".steps-table a", "对比").click()
+    see(browser, ".diff ins")
+    assert complaints(browser) == []
+
+
+def test_a_recording_is_jumped_in_and_followed(
+    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
+) -> None:
+    sign_in(browser, address, key)
     browser.get(f"{address}/documents/{press['speech']}")
     wait(browser).until(lambda b: b.execute_script("return document.querySelector('audio').readyState") >= 1)
     link = browser.find_elements(By.CSS_SELECTOR, ".text a[data-second]")[2]
     second = float(link.get_attribute("data-second") or 0)
     assert second > 5
     link.click()
-    deadline = time.monotonic() + 60
-    while browser.execute_script("return document.querySelector('audio').currentTime") < second:
-        assert time.monotonic() < deadline, "the player did not jump"
-        time.sleep(0.1)
+    wait(browser).until(lambda b: b.execute_script("return document.querySelector('audio').currentTime") >= second)
+    playing = see(browser, ".text .is-playing")
+    assert float(playing.get_attribute("data-from") or 0) >= second
     assert browser.current_url.endswith(press["speech"])
     assert complaints(browser) == []
+
+
+def test_news_come_by_themselves(
+    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str], database: Engine
+) -> None:
+    sign_in(browser, address, key)
+    see(browser, ".live-state.is-on")
+    with database.begin() as connection:
+        verdicts = {"青禾乳业": rows.Judgement("negative", (), 4)}
+        story = rows.Story("青禾乳业突发", "青禾乳业的消息。", hours_ago=0.01, sentiment="negative", verdicts=verdicts)
+        rows.add_story(connection, story)
+    see(browser, "#feed .is-new", "青禾乳业突发")
+    row = see(browser, "#standing tbody tr", "青禾乳业")
+    assert "严重风险" in row.text
+    assert "青禾乳业突发" in row.text
+    assert complaints(browser) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "theme", "width"),
+    [("zh", "light", 1280), ("en", "dark", 1280), ("zh", "dark", 360), ("en", "light", 360)],
+)
+def test_every_page_is_accessible_and_fits(
+    browser: webdriver.Chrome,
+    address: str,
+    key: str,
+    press: dict[str, str],
+    database: Engine,
+    language: str,
+    theme: str,
+    width: int,
+) -> None:
+    resize(browser, width, 900)
+    browser.get(f"{address}/sign-in?lang={language}&theme={theme}")
+    assert violations(browser) == []
+    sign_in(browser, address, key, language)
+    for path in pages(press, company_of(database)):
+        browser.get(address + path)
+        if "/companies/" in path:
+            see(browser, ".chart canvas")
+        assert browser.execute_script("return document.documentElement.lang")[:2] == language
+        assert browser.execute_script("return getComputedStyle(document.documentElement).colorScheme") == theme
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width, path
+        assert violations(browser) == [], path
+        said = [line for line in complaints(browser) if "404" not in line or path.count("0") < 32]
+        assert said == [], path
+        hosts = browser.execute_script("return performance.getEntriesByType('resource').map(e => new URL(e.name).host)")
+        assert set(hosts) <= {address.removeprefix("http://")}, path
+
+
+def violations(browser: webdriver.Chrome) -> list[str]:
+    """What axe-core finds wrong with the page."""
+    browser.execute_script(AXE)
+    found = browser.execute_async_script(
+        "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then(r => done(r.violations.map("
+        "v => v.id + ': ' + v.nodes.map(n => n.html.slice(0, 120) + ' ' + n.failureSummary).join(' | '))))"
+    )
+    return list(found)
+
+
+def test_a_session_that_ends_leads_back_to_where_one_was(
+    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
+) -> None:
+    sign_in(browser, address, key)
+    browser.get(f"{address}/search?q=%E5%8F%AC%E5%9B%9E")
+    see(browser, ".item")
+    browser.delete_cookie("yuqing_session")
+    browser.find_element(By.CSS_SELECTOR, "select[name=sentiment] option[value=negative]").click()
+    see(browser, "#sign-in")
+    browser.find_element(By.ID, "key").send_keys(key, Keys.ENTER)
+    see(browser, ".chip.is-on", "负面")
+    see(browser, "mark.hit", "召回")
 
 
 def test_a_link_with_a_key_signs_in_without_sending_it_in_an_address(
     browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
 ) -> None:
     browser.get(f"{address}/sign-in#{key}")
-    wait(browser).until(lambda b: b.find_elements(By.ID, "standing"))
+    see(browser, "#standing")
     assert key not in browser.current_url
     browser.back()
     assert key not in browser.current_url
     assert complaints(browser) == []
 
 
-def test_phone_width_english_dark_and_a_new_company(
-    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str]
-) -> None:
-    resize(browser, 360, 740)
-    sign_in(browser, address, key)
-    for path in ("/", f"/documents/{press['recall']}", f"/documents/{press['speech']}", "/search?q=%E5%8F%AC"):
-        for choice in ("lang=en&theme=dark", "lang=zh&theme=light"):
-            browser.get(f"{address}{path}{'&' if '?' in path else '?'}{choice}")
-            assert browser.execute_script("return document.documentElement.scrollWidth") <= 360, (path, choice)
-    browser.get(f"{address}/?lang=en&theme=dark")
-    assert browser.execute_script("return getComputedStyle(document.documentElement).colorScheme") == "dark"
-    browser.find_element(By.CSS_SELECTOR, ".add summary").click()
-    browser.find_element(By.ID, "name").send_keys("林知远")
-    browser.find_element(By.CSS_SELECTOR, ".add button").click()
-    wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, ".notice"))
-    assert "林知远" in browser.find_element(By.CSS_SELECTOR, ".notice").text
-
-    def matched(b: webdriver.Chrome) -> bool:
-        b.refresh()
-        return "星河汽车召回" in b.find_element(By.CSS_SELECTOR, "#standing").text
-
-    wait(browser).until(matched)
-    assert complaints(browser) == []
-
-
 def test_a_hostile_article_runs_nothing(browser: webdriver.Chrome, address: str, key: str, database: Engine) -> None:
     script = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     with database.begin() as connection:
-        rows.add_company(connection, "公关部", "星河汽车")
-        quote = f"星河汽车{script}召回。"
-        doc_id = rows.add_story(
-            connection,
-            rows.Story(
-                f"星河汽车{script}",
-                quote,
-                source=script,
-                url="javascript:document.title='owned'",
-                summary=script,
-                sentiment="negative",
-                verdicts={"星河汽车": rows.Judgement("negative", (quote,), 1)},
-            ),
+        company = rows.add_company(connection, "公关部", "星河汽车")
+        connection.execute(
+            text("UPDATE companies SET aliases = ARRAY[CAST(:alias AS text)]"), {"alias": f"星河{script}"}
         )
+        quote = f"星河汽车{script}召回。"
+        told = rows.Story(
+            f"星河汽车{script}",
+            quote,
+            source=script,
+            url="javascript:document.title='owned'",
+            summary=script,
+            sentiment="negative",
+            keywords=(script,),
+            verdicts={"星河汽车": rows.Judgement("negative", (quote,), 1)},
+        )
+        doc_id = rows.add_story(connection, told)
     sign_in(browser, address, key)
-    for path in ("/", f"/documents/{doc_id}", "/search?q=%3Cscript%3E%22%3E"):
+    paths = ("/", f"/documents/{doc_id}", f"/documents/{doc_id}/family", f"/companies/{company}")
+    for path in (*paths, "/search?q=%3Cscript%3E%22%3E", "/search?source=%3Cimg+src%3Dx%3E"):
         browser.get(address + path)
         time.sleep(0.3)
         assert browser.title != "owned"

@@ -215,7 +215,7 @@ def test_evidence_is_marked_where_it_stands(reader: httpx.Client, press: dict[st
     assert len(links) == 3
     for anchor in links:
         assert page.count(f'id="{anchor}"') == 1
-    assert '<span class="mention" title="星河汽车">' in page
+    assert re.search('<span class="mention" data-of="[0-9]+" title="星河汽车">', page)
     ungrounded = reader.get(f"/documents/{press['ungrounded']}").text
     assert "没有可核对的证据" in ungrounded
     assert "模型还没有读到这篇" in reader.get(f"/documents/{press['pending']}").text

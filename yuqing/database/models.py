@@ -432,6 +432,20 @@ class ApiKey(Base):
     requests_per_minute: Mapped[int | None] = mapped_column(Integer)
 
 
+class SavedSearch(Base):
+    """Filters of the search page under a name; the whole team sees them. `parameters` is the page's query string."""
+
+    __tablename__ = "saved_searches"
+    __table_args__ = (UniqueConstraint("team_id", "name"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(Text)
+    parameters: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = _created()
+
+
 class RateLimit(Base):
     """Until when a key has spent its requests (the virtual time of the generic cell rate algorithm).
 

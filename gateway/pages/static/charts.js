@@ -25,7 +25,7 @@ function frame(spec) {
     animation: !matchMedia("(prefers-reduced-motion: reduce)").matches,
     animationDuration: 300,
     textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-    grid: { left: 8, right: 12, top: 36, bottom: 8, containLabel: true },
+    grid: { left: 8, right: spec.normal ? 52 : 12, top: 36, bottom: 8, containLabel: true },
     legend: { top: 0, left: 0, itemWidth: 16, itemHeight: 10, textStyle: soft, icon: spec.kind === "columns" ? "rect" : undefined },
     tooltip: {
       trigger: "axis",
@@ -60,7 +60,7 @@ function columns(spec) {
       },
       markLine:
         place === 0 && spec.normal
-          ? { silent: true, symbol: "none", lineStyle: { color: colour("soft"), type: "dashed" }, label: { formatter: spec.normalName, position: "insideEndTop", color: colour("soft") }, data: [{ yAxis: spec.normal }] }
+          ? { silent: true, symbol: "none", lineStyle: { color: colour("soft"), type: "dashed" }, label: { formatter: spec.normalName, position: "end", distance: 4, color: colour("soft") }, data: [{ yAxis: spec.normal }] }
           : undefined,
     })),
   };

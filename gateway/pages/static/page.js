@@ -135,7 +135,7 @@ for (const section of all("[data-live^='/']")) listen(section);
 // Filters are folded on a narrow screen; their button stays for browsers without this file.
 for (const folded of all(".filters details")) folded.open = matchMedia("(min-width: 60.01rem)").matches;
 
-// Seconds jump in the player instead of opening the recording.
+// Seconds jump in the player instead of opening the recording; the line that is being said stands out and stays in sight.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-second]");
   const player = link && document.getElementById(link.dataset.player);
@@ -143,14 +143,50 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   player.currentTime = Number(link.dataset.second);
   player.play().catch(() => {}); // a browser may forbid it; the place is found all the same
+  follow(player);
 });
+function follow(player) {
+  const lines = one(`[data-lines="${player.id}"]`);
+  if (!lines) return;
+  const said = all("li", lines).find((line) => player.currentTime >= Number(line.dataset.from) && player.currentTime < Number(line.dataset.to));
+  const before = one(".is-playing", lines);
+  if (said === (before ?? undefined)) return;
+  before?.classList.remove("is-playing");
+  said?.classList.add("is-playing");
+  const wanted = one(`[data-follow="${player.id}"]`)?.checked && !player.paused;
+  if (said && wanted) said.scrollIntoView({ block: "center" });
+}
+document.addEventListener("timeupdate", (event) => event.target.id && follow(event.target), true);
 
 // The quote that the address points to stands out, in all its pieces.
 function showQuote() {
   const wanted = location.hash.slice(1);
-  for (const mark of document.querySelectorAll("mark[data-evidence]")) {
+  for (const mark of all("mark[data-evidence]")) {
     mark.classList.toggle("is-current", mark.dataset.evidence.split(" ").includes(wanted));
   }
 }
 addEventListener("hashchange", showQuote);
-showQuote();
+
+// Marks of one company at a time.
+addEventListener("change", (event) => {
+  if (event.target.name !== "spotlight") return;
+  for (const mark of all("article [data-of]")) {
+    mark.classList.toggle("is-off-light", event.target.value !== "" && !mark.dataset.of.split(" ").includes(event.target.value));
+  }
+});
+
+// A sentence that is selected in the text becomes the evidence of the correction that is open.
+document.addEventListener("selectionchange", () => {
+  const selection = getSelection();
+  const field = one("details.correct[open] [data-quote]");
+  const text = one("article .text");
+  if (!field || !text || selection.isCollapsed || !text.contains(selection.anchorNode) || !text.contains(selection.focusNode)) return;
+  field.value = selection.toString().trim();
+});
+
+function refresh() {
+  for (const each of all(".spotlight")) each.hidden = false;
+  showQuote();
+}
+document.addEventListener("htmx:afterSettle", refresh);
+refresh();

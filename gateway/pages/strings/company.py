@@ -1,3 +1,43 @@
-"""The company page."""
+"""One company over a period."""
 
-STRINGS: dict[str, tuple[str, str]] = {}
+STRINGS: dict[str, tuple[str, str]] = {
+    "company.aka": ("又名 {names}", "also {names}"),
+    "company.edit": ("编辑", "Edit"),
+    "company.volume": ("声量", "Volume"),
+    "company.normal": ("平时", "normal"),
+    "company.normal.period": ("平时 {normal} 篇", "normally {normal}"),
+    "company.above": ("高于平时 {times} 倍", "{times}× the normal volume"),
+    "company.no-normal": ("历史不足一周，还没有“平时”", "less than a week of history to compare with"),
+    "company.tone": ("情感", "Tone"),
+    "company.highest": ("最高风险", "Highest risk"),
+    "company.risky": ("{count} 篇中风险及以上", "{count} of medium risk or more"),
+    "company.share": ("声量占比", "Share of voice"),
+    "company.share.of": ("在 {count} 家中", "among {count} companies"),
+    "company.timeline": ("声量与情感", "Volume and tone"),
+    "company.timeline.hint": ("在图上拖选几天，整页只看这几天", "Draw over some days, and the page shows only these"),
+    "company.timeline.reset": ("回到 30 天", "Back to 30 days"),
+    "company.documents": ("先看这些", "Read these first"),
+    "company.show.risky": ("风险优先", "Riskiest"),
+    "company.show.negative": ("负面", "Negative"),
+    "company.show.latest": ("最新", "Newest"),
+    "company.documents.all": ("在搜索中查看全部", "All of them in the search"),
+    "company.empty": ("这段时间没有报道", "No document in this period"),
+    "company.empty.do": (
+        "换一个更长的时段，或检查公司的名称和排除词。",
+        "Take a longer period, or check the company's names and exclude words.",
+    ),
+    "company.rivals": ("声量对比", "Share of voice"),
+    "company.rivals.choose": ("选择对比的公司", "Choose the companies"),
+    "company.rivals.hint": ("最多 {count} 家", "at most {count}"),
+    "company.sources": ("来源", "Sources"),
+    "company.keywords": ("关键词", "Keywords"),
+    "company.keywords.rising": ("比上一时段增加", "more than in the period before"),
+    "company.keywords.new": ("新出现", "new"),
+    "company.families": ("转载最广", "Most reprinted"),
+    "company.families.of": (
+        "{count} 篇 · {sites} 个站点 · 影响 {reach}",
+        "{count} documents · {sites} sites · reach {reach}",
+    ),
+    "company.nothing": ("这段时间没有。", "None in this period."),
+    "chart.of": ("{name}，{title}", "{name}: {title}"),
+}
