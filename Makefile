@@ -4,7 +4,7 @@ YUQING := .venv/bin/yuqing
 PYTEST := .venv/bin/python -m pytest
 PROCESSES ?= 2
 
-.PHONY: help setup run test test-fast test-slow lint format eval-extraction bench bench-long images images-test clean
+.PHONY: help setup run test test-fast test-slow lint format eval-extraction bench bench-long screenshots images images-test clean
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -52,6 +52,9 @@ bench: setup ## every benchmark, one JSON line each (starts the services unless 
 bench-long: setup ## the cleaning of 100,000 documents beside that of 10,000 (half an hour), the gateway over a million (hours)
 	@.venv/bin/python benchmarks/clean.py --documents 100000
 	@.venv/bin/python benchmarks/gateway.py --documents 1000000 --smaller 100000
+
+screenshots: setup ## the pictures of docs/analysts.md, from a made-up press in headless Chromium
+	@.venv/bin/python -m tests.gateway.screenshots
 
 clean: ## remove the embedded services' data and all caches in this folder (asks services to stop first)
 	@test ! -x $(YUQING) || $(YUQING) down

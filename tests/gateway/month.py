@@ -308,7 +308,7 @@ def add_month(connection: Connection, days: int = 42, seed: int = 11) -> int:
     for company, rate in RATES.items():
         subjects = [subject for subject in SUBJECTS if subject.company == company]
         for day in range(days):
-            busy = 2.6 if company == "星河汽车" and day < 2 else 1.0
+            busy = 4.5 if company == "星河汽车" and day < 2 else 1.0
             weekend = 0.55 if (day % 7) in (2, 3) else 1.0
             for _ in range(round(chance.gammavariate(3, rate * busy * weekend / 3))):
                 weights = [subject.weight * (2.2 if busy > 1 and subject.risk else 1) for subject in subjects]

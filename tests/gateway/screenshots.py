@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -75,17 +76,17 @@ def press_office(port: int = 35641) -> Iterator[tuple[str, str, dict[str, str]]]
             supervisor.stop()
 
 
-def pictures(ids: dict[str, str], company: int) -> list[Picture]:
+def pictures(ids: dict[str, str], company: str, family: str) -> list[Picture]:
     """Every page; each in both languages, both themes and both sizes at least once."""
     pages = {
         "overview": "/",
-        "company": f"/companies/{company}",
+        "company": company,
         "document": f"/documents/{ids['recall']}",
         "recording": f"/documents/{ids['speech']}",
         "search": "/search?q=%E5%BF%AB%E5%85%85",
-        "family": f"/documents/{ids['recall']}/family?with={ids['reprint 1']}",
+        "family": family,
         "companies": "/companies",
-        "company-form": f"/companies/{company}/edit",
+        "company-form": f"{company}/edit",
         "operations": "/operations",
         "queues": "/operations/queues",
         "quarantine": "/operations/quarantine",
@@ -132,13 +133,10 @@ def main() -> None:
                 time.sleep(60)
         with chromium() as browser:
             sign_in(browser, address, key)
-            company = int(
-                browser.find_element(By.CSS_SELECTOR, ".watch-name a")
-                .get_attribute("href")
-                .split("/")[-1]
-                .split("?")[0]
-            )
-            for picture in pictures(ids, company):
+            link = browser.find_element(By.LINK_TEXT, "星河汽车").get_attribute("href") or ""
+            browser.get(link)
+            family = browser.find_element(By.CSS_SELECTOR, "#families-title + .feed a").get_attribute("href") or ""
+            for picture in pictures(ids, urlsplit(link).path, urlsplit(family).path):
                 if not given.only or picture.name.startswith(tuple(given.only)):
                     print(photograph(browser, address, picture, given.into))
 
