@@ -1,6 +1,7 @@
 """/documents/{doc_id}/family: a text's way through the media, and what each reprint changed."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from gateway.pages.overview import SignedIn
 from gateway.pages.rendering import remember_preferences, render
 from gateway.problems import not_found
 from gateway.queries.families import Spread, Step, spread
-from gateway.queries.reading import group_of, wordings
+from gateway.queries.reading import GroupMember, group_of, wordings
 from gateway.resources import gateway_of
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
@@ -45,6 +46,14 @@ def dots(family: Spread) -> list[Dot]:
     ]
 
 
+def _most_changed(members: Sequence[GroupMember], known: Sequence[str], first: str) -> str | None:
+    """The reprint that there is most to see of; any other document when none was changed."""
+    made = {member.doc_id: member.changes for member in members if member.changes and member.doc_id in known}
+    if made:
+        return max(made, key=lambda each: 1 - made[each].kept + made[each].added + 0.1 * made[each].title)
+    return next((each for each in known if each != first), None)
+
+
 @router.get("/documents/{doc_id}/family")
 async def family(
     request: Request,
@@ -62,7 +71,7 @@ async def family(
         changes = {member.doc_id: member for member in members}
         known = [step.doc_id for step in found.steps]
         first = found.group_id if found.group_id in known else known[0]
-        wanted = other or (doc_id if doc_id != first else next((each for each in known if each != first), None))
+        wanted = other or (doc_id if doc_id != first else _most_changed(members, known, first))
         texts = await wordings(connection, team_id, [first, wanted] if wanted else [first])
     if other is not None and (other not in texts or other not in known):
         raise not_found(f"document {other} in this family")

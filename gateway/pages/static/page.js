@@ -66,7 +66,7 @@ const KEYS = {
     const form = one("details.correct");
     if (!form) return;
     form.open = true;
-    one("input:checked, input:not([type=hidden])", form)?.focus();
+    one("input:checked", form)?.focus();
   },
   "?": () => document.getElementById("shortcuts")?.showModal(),
 };
