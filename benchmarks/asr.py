@@ -16,7 +16,7 @@ silence_characters  characters written for 10 minutes of silence, pink noise, mu
 memory_growth_mib   peak memory for 4 hours less that for 10 minutes, both with the same 3 minutes of speech in them
 
 --quick leaves out the comparison and the 4 hours; --full compares on all bulletins.
---vary prints a table instead: the first two bulletins, without names, for each value of a setting of recognition (batch_size,
+--vary prints a table instead: the first bulletin, without names, for each value of a setting of recognition (batch_size,
 beam_size, threads, compute_type, window_s...), all others as the settings say:
 
     YUQING_ASR__BEAM_SIZE=1 python benchmarks/asr.py --vary batch_size=1,4,8
@@ -176,7 +176,7 @@ def vary(name: str, values: list[Any]) -> None:
         if workers > 1:
             changed["threads"] = max(1, len(os.sched_getaffinity(0)) // workers)
         with ThreadPoolExecutor(workers) as side_by_side:
-            found = list(side_by_side.map(lambda _: run_part("engine", count=COMPARED, asr=changed), range(workers)))  # noqa: B023
+            found = list(side_by_side.map(lambda _: run_part("engine", count=1, asr=changed), range(workers)))  # noqa: B023
         speed = max(one["seconds"] for one in found) / sum(one["audio_s"] for one in found)
         print(
             f"| {value} | {speed:.3f} | {found[0]['cer']:.3f} | {sum(one['peak_mib'] for one in found)} |", flush=True
