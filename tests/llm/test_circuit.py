@@ -40,8 +40,8 @@ def test_it_opens_tries_with_one_request_and_closes() -> None:
             with pytest.raises(CircuitOpen), circuit.trial():
                 pass
             probe.failed("still away")
-    assert [round(pause) for pause in pauses] == sorted(round(pause) for pause in pauses)
-    assert 7.5 <= pauses[-1] <= 10
+    # 4, 8, then 10 at most, each shortened by up to a quarter.
+    assert all(0.75 * most <= pause <= most for pause, most in zip(pauses, (4, 8, 10, 10), strict=True))
     clock.now += circuit.seconds
     with contextlib.suppress(ZeroDivisionError), circuit.trial():
         raise ZeroDivisionError  # cancelled, say: it counts neither way
