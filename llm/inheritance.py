@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from llm import records
@@ -16,7 +16,7 @@ from llm.analysis.evidence import quote
 from llm.analysis.prompts import SENTENCE_LIMIT, WINDOW, Company
 from llm.records import Subject, read_subject
 from yuqing.contracts import Evidence, Lineage
-from yuqing.database.models import Document
+from yuqing.database.models import Correction, Document
 from yuqing.text.sentences import clause_spans, sentence_spans
 
 # Earlier members of a group whose titles are compared, and whose texts are when the titles are equal. A member beyond
@@ -114,7 +114,50 @@ async def inherit(connection: AsyncConnection, subject: Subject, source: str, li
         if found is None:
             return None
         quotes[company_id] = found
-    return await records.write_copy(connection, subject, source, stored, quotes)
+    written = await records.write_copy(connection, subject, source, stored, quotes)
+    if written:
+        for company_id in subject.companies:
+            await _repeat_correction(connection, subject, original, company_id, quotes[company_id])
+    return written
+
+
+async def _repeat_correction(
+    connection: AsyncConnection, subject: Subject, original: Subject, company_id: int, quotes: Sequence[Evidence]
+) -> None:
+    """Repeat what an analyst says of the original's verdict, unless somebody has judged the subject's.
+
+    `quotes` are the model's own in the subject's text, for a correction whose quotes are not found there.
+    """
+
+    async def last(of: Subject) -> Any:
+        statement = (
+            select(Correction.__table__)
+            .where(
+                Correction.doc_id == of.doc_id,
+                Correction.company_id == company_id,
+                Correction.content_hash == of.content_hash,
+            )
+            .order_by(Correction.id.desc())
+            .limit(1)
+        )
+        found = (await connection.execute(statement)).first()
+        return found if found is not None and not found.withdrawn else None
+
+    word = await last(original)
+    if word is None or await last(subject) is not None:
+        return
+    own = find_quotes(word.evidence, subject)
+    count = select(func.coalesce(func.max(Correction.version), 0) + 1).where(
+        Correction.doc_id == subject.doc_id, Correction.company_id == company_id
+    )
+    await connection.execute(
+        insert(Correction).values(
+            team_id=word.team_id, doc_id=subject.doc_id, company_id=company_id, content_hash=subject.content_hash,
+            version=count.scalar_subquery(), withdrawn=False, sentiment=word.sentiment, risk_level=word.risk_level,
+            risk_types=word.risk_types, evidence=[item.model_dump() for item in (quotes if own is None else own)],
+            replaced={**word.replaced, "handed_down_from": original.doc_id}, reason=word.reason, author=word.author,
+        )
+    )  # fmt: skip
 
 
 async def hand_down(connection: AsyncConnection, doc_id: str, lineage: Lineage) -> int:

@@ -24,6 +24,7 @@ from gateway.queries.corrections import (
     CorrectionVersion,
     NewCorrection,
     QuoteMissing,
+    hand_down,
     history,
     judged_text,
     locate,
@@ -172,8 +173,10 @@ async def change_verdict(
                     raise bad_request("body.evidence", error.message, error.cure) from None
                 new = replace(new, evidence=quotes)
         version = await store_correction(connection, caller.team_id, doc_id, shown, new, caller.actor)
+        heirs = await hand_down(connection, caller.team_id, doc_id, shown, new, caller.actor)
         action = "verdict.withdraw" if new.withdrawn else "verdict.correct"
         detail = {"version": version, "sentiment": new.sentiment, "risk_level": new.risk_level, "reason": new.reason}
+        detail |= {"reprints": len(heirs)} if heirs else {}
         await audit.note(connection, caller.team_id, caller.actor, action, f"verdict:{doc_id}:{company_id}", detail)
         changed = await verdict_of(connection, caller.team_id, doc_id, company_id)
         assert changed is not None

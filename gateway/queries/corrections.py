@@ -1,17 +1,20 @@
 """Corrections: versions of what analysts say of a company in a document, and the training data that they make."""
 
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.queries.verdicts import CompanyVerdict, Quote
+from gateway.queries.verdicts import CompanyVerdict, Quote, verdict_of
 from yuqing.contracts import Sentiment
-from yuqing.database.models import Company, Correction, Document, DocumentVersion
+from yuqing.database.models import Company, Correction, Document, DocumentVersion, VerdictRow
 from yuqing.errors import YuqingError
+
+# In `replaced` of a correction that repeats the one of the document from which the verdict was taken over.
+HANDED_DOWN = "handed_down_from"
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,26 @@ def locate(judged: JudgedText, quote: str, start: int | None = None) -> Quote:
 
 
 async def store_correction(
-    connection: AsyncConnection, team_id: int, doc_id: str, shown: CompanyVerdict, new: NewCorrection, author: str
+    connection: AsyncConnection,
+    team_id: int,
+    doc_id: str,
+    shown: CompanyVerdict,
+    new: NewCorrection,
+    author: str,
+    handed_down_from: str | None = None,
 ) -> int:
-    """Add the next version to the verdict that was `shown`; returns its number. The caller holds the verdict's lock."""
+    """Add the next version to the verdict that was `shown`; returns its number. The caller holds the verdict's lock.
+
+    `handed_down_from` is the document whose correction this one repeats.
+    """
     of_verdict = (Correction.doc_id == doc_id, Correction.company_id == shown.company_id)
     last = (await connection.execute(select(func.max(Correction.version)).where(*of_verdict))).scalar_one()
     replaced = asdict(shown)
     for moment in (replaced["lineage"], replaced["correction"] or {}):
         if "created_at" in moment:
             moment["created_at"] = moment["created_at"].isoformat()
+    if handed_down_from is not None:
+        replaced[HANDED_DOWN] = handed_down_from
     version = (last or 0) + 1
     await connection.execute(
         insert(Correction).values(
@@ -111,6 +125,49 @@ async def store_correction(
         )
     )
     return version
+
+
+async def hand_down(
+    connection: AsyncConnection, team_id: int, doc_id: str, shown: CompanyVerdict, new: NewCorrection, author: str
+) -> list[str]:
+    """Repeat a correction for the reprints that took this verdict over; returns their doc_ids.
+
+    The quotes are found in each reprint's own text; where one is not, what the reprint shows stays its evidence. A reprint that
+    an analyst has judged by itself keeps that word. Locked in the order of doc_id, after the verdict that was corrected.
+    """
+    heirs = await connection.execute(
+        select(VerdictRow.doc_id)
+        .where(VerdictRow.inherited_from == doc_id, VerdictRow.company_id == shown.company_id)
+        .order_by(VerdictRow.doc_id)
+    )
+    done = []
+    for heir in heirs.scalars().all():
+        its = await verdict_of(connection, team_id, heir, shown.company_id, lock=True)
+        if its is None:
+            continue
+        last = await connection.execute(
+            select(Correction.replaced[HANDED_DOWN].astext, Correction.withdrawn)
+            .where(
+                Correction.doc_id == heir,
+                Correction.company_id == its.company_id,
+                Correction.content_hash == its.content_hash,
+            )
+            .order_by(Correction.id.desc())
+            .limit(1)
+        )
+        before = last.first()
+        if before is not None and before[0] != doc_id and not before.withdrawn:
+            continue
+        if new.withdrawn and (before is None or before.withdrawn):
+            continue
+        judged = await judged_text(connection, heir, its.content_hash)
+        try:
+            quotes = tuple(locate(judged, quote.quote) for quote in new.evidence) if judged else its.evidence
+        except QuoteMissing:
+            quotes = its.evidence
+        await store_correction(connection, team_id, heir, its, replace(new, evidence=quotes), author, doc_id)
+        done.append(heir)
+    return done
 
 
 async def history(
@@ -169,6 +226,8 @@ async def training_examples(
         .where(
             Correction.team_id == team_id,
             ~Correction.withdrawn,
+            # A reprint's text is its original's, and once is enough.
+            ~Correction.replaced.has_key(HANDED_DOWN),
             # A text that was not kept cannot be learnt from.
             (Document.content_hash == Correction.content_hash) | DocumentVersion.doc_id.is_not(None),
             ~select(later.c.id)

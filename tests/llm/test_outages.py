@@ -1,6 +1,7 @@
 """The worker while its server is away, slow, out of memory, talking garbage or restarting: jobs wait, none is lost."""
 
 import asyncio
+import json
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, text
 from llm.worker import work
 from tests.llm.conftest import NEWS, WEATHER, News, identity, put_news
 from tests.llm.scripted import Scripted, scripted_server
+from yuqing.identity import content_hash
 from yuqing.settings import Settings
 
 pytestmark = pytest.mark.service
@@ -100,6 +102,15 @@ def test_a_reprint_with_another_end_takes_over_the_verdicts_with_its_own_quotes(
     database: Engine, settings: Settings
 ) -> None:
     companies = put_news(database, (_ORIGINAL, _MEMBER))
+    # An analyst has corrected the original before its reprint is looked at.
+    quote = {"quote": _ORIGINAL.text[:14], "start": 0, "end": 14, "start_s": None}
+    with database.begin() as connection:
+        connection.execute(
+            text("INSERT INTO corrections (team_id, doc_id, company_id, content_hash, version, sentiment, risk_level, risk_types, "
+                 "evidence, replaced, reason, author) SELECT team_id, :doc, id, :hash, 1, 'neutral', 0, '{}', "
+                 "jsonb_build_array(CAST(:quote AS jsonb)), '{}', '读过原文', 'a' FROM companies WHERE name = '滴滴'"),
+            {"doc": identity(_ORIGINAL.name), "hash": content_hash(_ORIGINAL.text), "quote": json.dumps(quote)},
+        )  # fmt: skip
     with scripted_server() as server:
         assert _run_once(server, settings) == {"analysed": 1, "inherited": 1, "failed": 0}
         rows = "SELECT evidence, inherited_from, sentiment FROM verdicts WHERE doc_id = :doc AND company_id = :company"
@@ -117,6 +128,12 @@ def test_a_reprint_with_another_end_takes_over_the_verdicts_with_its_own_quotes(
                      "FROM documents WHERE doc_id = :doc"), old,
             )  # fmt: skip
         assert source == identity(NEWS[0].name)
+        with database.connect() as connection:
+            ((heard, quotes),) = connection.execute(
+                text("SELECT reason, evidence FROM corrections WHERE doc_id = :doc AND company_id = :company"), key
+            ).all()
+        assert heard == "读过原文"
+        assert [_MEMBER.text[item["start"] : item["end"]] for item in quotes] == [_MEMBER.text[:14]]
         assert all(_MEMBER.text[item["start"] : item["end"]] == item["quote"] for item in evidence)
         assert evidence
         assert _run_once(server, settings) == {"analysed": 1, "failed": 0}
