@@ -11,8 +11,7 @@ from llm.analysis.client import LLMAway as LLMAway  # for the gateway, which imp
 from llm.analysis.prompts import MAX_COMPANIES, PROMPT_VERSION, Company, Prompt, build_prompt
 from llm.analysis.schema import Answer, InvalidAnswer, answer_schema, read_answer
 from llm.analysis.scores import Label
-from llm.entity import opinion
-from llm.entity.judge import OwnClauses, label_text, own_clauses, put_together, reread
+from llm.entity.judge import OwnClauses, label_text, own_clauses, put_together, reread, version
 from llm.weak_labels import risk_cue, risk_types
 from yuqing.contracts import Evidence, Lineage, Sentiment, TimedSpan
 from yuqing.endpoints import llm_endpoint
@@ -128,7 +127,7 @@ def _company(
 
 
 def _with_own_clauses(
-    result: CompanyResult, own: OwnClauses, place: int, alone: Label, segments: Sequence[TimedSpan]
+    result: CompanyResult, own: OwnClauses, place: int, alone: Label | None, segments: Sequence[TimedSpan]
 ) -> CompanyResult:
     """The verdict after its company's own clauses were read again; evidence from them, risk as far as they tell of one."""
     said = own.said[place]
@@ -153,7 +152,7 @@ def _with_own_clauses(
 
 def version_of(settings: LLMSettings) -> str:
     """What lineage calls the prompt's version: the prompt's, and that of the rules by which own clauses are put together."""
-    return f"{PROMPT_VERSION}+{opinion.VERSION}" if settings.company_clauses else PROMPT_VERSION
+    return PROMPT_VERSION + version(settings)
 
 
 def _check(title: str, text: str) -> None:
@@ -183,11 +182,13 @@ async def analyze_document(
         for index, company in enumerate(chunk)
     ]
     tokens = 0
-    if settings.company_clauses and companies:
+    if settings.company_clauses != "off" and companies:
         own = own_clauses(title, text, companies)
-        alone, tokens = await reread(client, own, settings)
+        alone: list[Label | None] = [None] * len(companies)
+        if settings.company_clauses == "llm":
+            alone, tokens = await reread(client, own, settings)
         results = [
-            _with_own_clauses(result, own, place, label, segments) if label else result
+            _with_own_clauses(result, own, place, label, segments) if own.said[place] else result
             for place, (result, label) in enumerate(zip(results, alone, strict=True))
         ]
     first = replies[0]

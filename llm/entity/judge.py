@@ -65,7 +65,12 @@ async def reread(client: LLMClient, own: OwnClauses, settings: LLMSettings) -> t
     return [by_text[said][0] if said else None for said in own.said], sum(tokens for _, tokens in found)
 
 
-def put_together(said: str, alone: Label) -> Label:
-    """One label of the words of a company's clauses, triage's reading of them, and the language model's."""
-    read = opinion.Readings(said, load().probabilities("", said), probabilities_of(alone))
+def put_together(said: str, alone: Label | None) -> Label:
+    """One label of the words of a company's clauses, triage's reading of them, and the language model's where it was asked."""
+    read = opinion.Readings(said, load().probabilities("", said), probabilities_of(alone) if alone else None)
     return label_of(opinion.probabilities(read))
+
+
+def version(settings: LLMSettings) -> str:
+    """What lineage adds to the prompt's version; "" where own clauses are not read."""
+    return {"off": "", "rules": f"+{opinion.VERSION}-rules", "llm": f"+{opinion.VERSION}"}[settings.company_clauses]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from llm.analysis.analyze import AnalysisResult, analyze_document, document_sentiment
+from llm.analysis.analyze import AnalysisResult, analyze_document, document_sentiment, version_of
 from llm.analysis.client import LLMAway, LLMClient, LLMRefused, Served, split_served_name
 from llm.analysis.prompts import Company
 from llm.analysis.schema import InvalidAnswer
@@ -18,7 +18,7 @@ from yuqing.settings import LLMSettings
 
 TITLE = "滴滴下线顺风车"
 TEXT = "滴滴今天宣布下线顺风车。公司向乘客道歉。美团没有回应。"
-SETTINGS = LLMSettings(attempts=2, retry_most_s=0.01)  # type: ignore[call-arg]
+SETTINGS = LLMSettings(attempts=2, retry_most_s=0.01, company_clauses="off")  # type: ignore[call-arg]
 Respond = Callable[[dict[str, Any]], httpx.Response]
 
 
@@ -55,6 +55,33 @@ def test_a_verdict_has_its_quote() -> None:
     assert result.keywords == ("滴滴",)
     assert (result.score, result.confidence) == (-1.0, 1.0)
     assert asked[0]["response_format"]["json_schema"]["schema"]["properties"]["companies"]["maxItems"] == 2
+
+
+def test_each_companys_own_clauses_decide_whatever_was_said_of_the_document() -> None:
+    text = "滴滴造假被立案，美团获奖。美团的订单爆满。天气好。"
+    asked: list[int] = []
+
+    def respond(body: dict[str, Any]) -> httpx.Response:
+        properties = body["response_format"]["json_schema"]["schema"]["properties"]
+        asked.append(len(properties))
+        if "companies" not in properties:  # a company's clauses by themselves
+            return _chat('{"sentiment":"neutral"}')
+        return _chat(answer([judged(1, sentiment="neutral", risk=0, types=[], evidence=[3]), judged(2, evidence=[3])]))
+
+    companies = [Company("滴滴"), Company("美团")]
+    for mode, calls in (("rules", 1),):
+        asked.clear()
+        settings = SETTINGS.model_copy(update={"company_clauses": mode})
+        result, _ = _run(respond, lambda client, s=settings: analyze_document(client, TITLE, text, companies, s))
+        didi, meituan = result.companies
+        assert len(asked) == calls
+        assert (didi.sentiment, didi.risk_level, didi.risk_types[0]) == ("negative", 3, "法律合规")
+        assert [item.quote for item in didi.evidence] == ["滴滴造假被立案，美团获奖。"]
+        assert (meituan.sentiment, meituan.risk_level, meituan.risk_types) == ("positive", 0, ())
+        assert all(text[item.start : item.end] == item.quote for item in meituan.evidence)
+        assert meituan.score > 0 > didi.score
+    versions = {version_of(SETTINGS.model_copy(update={"company_clauses": mode})) for mode in ("off", "rules", "llm")}
+    assert len(versions) == 3
 
 
 def test_a_cut_answer_is_asked_once_more_in_a_shorter_form() -> None:

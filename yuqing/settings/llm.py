@@ -42,9 +42,10 @@ class LLMSettings(Section):
     python: Path | None = Field(None, description="an interpreter that has vLLM; empty: the one of .venv-vllm")
     max_model_len: int = Field(2048, ge=512, description="tokens of prompt and answer together")
     kv_cache_gib: int = Field(1, ge=1, description="memory for keys and values on a CPU; 1 holds 40,000 tokens or more")
-    company_clauses: bool = Field(
-        False,
-        description="ask about each company's own clauses, too, and put the readings together: a dozen tokens more a company",
+    company_clauses: Literal["off", "rules", "llm"] = Field(
+        "rules",
+        description="how each company's own clauses are read for its sentiment and evidence: not at all, by words and triage, or "
+        "by the language model, too, with a dozen tokens more a company",
     )
     triage: bool = Field(True, description="answer what triage is sure of without the language model")
     triage_neutral: float = Field(
