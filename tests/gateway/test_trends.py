@@ -74,8 +74,9 @@ def test_a_correction_changes_the_trend(api: httpx.Client, press: dict[str, str]
     company = company_id(api, "星河汽车")
     correct(api, place(api, press), sentiment="positive", risk_level=0)
     (series,) = read(api, "volume", company=company)["series"]
-    assert (series["total"]["positive"], series["total"]["negative"]) == (1, 2)
-    assert series["total"]["risk"] == [1, 0, 0, 2, 0]
+    # With the two reprints that took the verdict over.
+    assert (series["total"]["positive"], series["total"]["negative"]) == (3, 0)
+    assert series["total"]["risk"] == [3, 0, 0, 0, 0]
 
 
 def test_companies_sources_and_keywords(settings: Settings, press: dict[str, str], key: str, tmp_path: Path) -> None:
