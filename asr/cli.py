@@ -19,7 +19,7 @@ app = typer.Typer()
 
 
 class Format(StrEnum):
-    """How a transcript is written; the names are the keys of asr.subtitles.FORMATS."""
+    """How a transcript is written; the names are the keys of yuqing.subtitles.FORMATS."""
 
     json = "json"
     srt = "srt"
@@ -118,8 +118,8 @@ def _transcribe_files(
 ) -> int:
     """Write each file's transcript; returns how many failed, each with its reason on standard error."""
     from asr.audio import AudioError, claimed_duration
-    from asr.subtitles import FORMATS
     from asr.transcriber import Transcriber
+    from yuqing.subtitles import FORMATS
 
     transcriber = Transcriber(settings)
     failed = 0

@@ -28,12 +28,14 @@ from gateway.api import (
     quarantine,
     sites,
     tasks,
+    transcriptions,
     trends,
     usage,
     verdicts,
     watchlist,
 )
 from gateway.forgetting import forget
+from gateway.limits import Limits
 from gateway.middleware import RequestContext
 from gateway.pages import access, document, family, overview, search, sign_in
 from gateway.pages import adapters as adapter_pages
@@ -61,7 +63,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in (watching, forgetting, analysing):
+        for task in (watching, forgetting, analysing, *gateway.tasks):
             task.cancel()
             # The queue's pool may be waiting for a database that is away.
             with suppress(asyncio.CancelledError, psycopg.Error):
@@ -94,16 +96,18 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = open_gateway(settings)
-    api = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, analyze, keys, health)
+    reading = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, transcriptions)
+    api = (*reading, analyze, keys, health)
     operations = (sites, tasks, jobs, quarantine, adapters, usage)
     managing = (company_pages, access, site_pages, job_pages, quarantine_pages, adapter_pages, usage_pages)
     for resource in (*api, *operations, sign_in, *managing, overview, search, document, family, company_page):
         app.include_router(resource.router)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
-    answers.describe_problems(app)
+    answers.describe(app)
     problems.install(app)
     app.add_exception_handler(Elsewhere, _redirect)
     app.add_exception_handler(Bounce, _bounce)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES)
-    app.add_middleware(RequestContext, body_limit=settings.gateway.body_limit_bytes)
+    limits = Limits(settings.gateway.body_limit_bytes, {transcriptions.UPLOADS: settings.gateway.upload_limit_bytes})
+    app.add_middleware(RequestContext, limits=limits)
     return app

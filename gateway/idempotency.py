@@ -4,6 +4,7 @@ Kept for a day by key and name. Answers that report an error are not kept: the r
 `Cache-Control: no-store` (a new API key, an analysis that is not stored) only that they were given is kept.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Coroutine
@@ -12,8 +13,10 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.auth import caller_of
 from gateway.problems import RETRY_AFTER_S, Problem, bad_request
@@ -24,13 +27,31 @@ HEADER = "Idempotency-Key"
 KEPT = timedelta(days=1)
 # A process that died leaves its request "under way"; the longest one, an analysis, is given up after a minute.
 GIVEN_UP = timedelta(minutes=5)
+# The answer waits so long for its mark to go; a database that is away takes longer.
+REMOVED_WITHIN_S = 1.0
 _NAME = re.compile(r"[\x21-\x7e]{1,200}")
 _REPEATED = ("content-type", "location", "etag", "cache-control")
 NO_STORE = "no-store"
 
 
+_DESCRIBED = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "a name of your own choice; sent again within a day, the request gets the first answer",
+    "schema": {"type": "string", "pattern": f"^{_NAME.pattern}$"},
+}
+
+
 class IdempotentRoute(APIRoute):
     """A route whose POST honours `Idempotency-Key`."""
+
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], *, openapi_extra: dict[str, Any] | None = None, **more: Any
+    ) -> None:
+        if "POST" in (more.get("methods") or ()):
+            openapi_extra = {"parameters": [_DESCRIBED], **(openapi_extra or {})}
+        super().__init__(path, endpoint, openapi_extra=openapi_extra, **more)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The route's handler, behind the look for an earlier answer."""
@@ -61,8 +82,10 @@ async def _once(request: Request, name: str, handle: Callable[[Request], Corouti
         answered = response.status_code < 400 and isinstance(getattr(response, "body", None), bytes)
     finally:
         if not answered:
-            async with gateway.database.begin() as connection:
-                await connection.execute(delete(IdempotentRequest).where(of_request))
+            removal = asyncio.create_task(_remove(gateway, of_request))
+            gateway.tasks.add(removal)
+            removal.add_done_callback(gateway.tasks.discard)
+            await asyncio.wait([removal], timeout=REMOVED_WITHIN_S)
     if answered:
         headers = {header: response.headers[header] for header in _REPEATED if header in response.headers}
         body_kept = None if headers.get("cache-control") == NO_STORE else bytes(response.body)
@@ -70,6 +93,19 @@ async def _once(request: Request, name: str, handle: Callable[[Request], Corouti
         async with gateway.database.begin() as connection:
             await connection.execute(update(IdempotentRequest).where(of_request).values(kept))
     return response
+
+
+async def _remove(gateway: Gateway, of_request: ColumnElement[bool]) -> None:
+    """Let the request be tried again; when the database is away, as soon as it is back."""
+    deadline = asyncio.get_running_loop().time() + GIVEN_UP.total_seconds()
+    while asyncio.get_running_loop().time() < deadline:
+        try:
+            async with gateway.database.begin() as connection:
+                unanswered = delete(IdempotentRequest).where(of_request, IdempotentRequest.status.is_(None))
+                await connection.execute(unanswered)
+            return
+        except (DBAPIError, PoolTimeout, OSError):
+            await asyncio.sleep(1)
 
 
 async def _begin(gateway: Gateway, key_id: int, name: str, fingerprint: str) -> Response | None:

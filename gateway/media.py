@@ -50,7 +50,7 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
 
 
 async def find_recording(gateway: Gateway, team_id: int, sha256: str) -> MediaObject:
-    """The recording, if a document that the team may see carries it. Problem 404 otherwise."""
+    """The recording, if the team uploaded it or may see a document that carries it. Problem 404 otherwise."""
     async with gateway.reading.connect() as connection:
         found = await find_media(connection, team_id, sha256)
     if found is None:

@@ -1,4 +1,4 @@
-"""Around every request: an id, one log line, metrics, safe headers and a limit on the body."""
+"""Around every request: an id, one log line, metrics, safe headers and limits."""
 
 import re
 import time
@@ -6,10 +6,10 @@ import time
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.limits import Limits, excess, limited
 from gateway.problems import problem_response, to_problem
 from yuqing.identity import new_ulid
 from yuqing.telemetry import get_logger
@@ -44,9 +44,9 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 class RequestContext:
     """Gives each request an id (the caller's, if it looks like one); logs path and status, never query or headers."""
 
-    def __init__(self, app: ASGIApp, body_limit: int) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app = app
-        self.body_limit = body_limit
+        self.limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; other scopes (lifespan) pass."""
@@ -77,13 +77,13 @@ class RequestContext:
                 self._account(scope, status, time.perf_counter() - started)
 
     async def _within_limit(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.body_limit:
-            problem = to_problem(_too_large(self.body_limit))
+        too_much = excess(scope, headers, self.limits)
+        if too_much is not None:
+            problem = to_problem(too_much)
             assert problem is not None
             await problem_response(Request(scope), problem)(scope, receive, send)
         else:
-            await self.app(scope, _limited(receive, self.body_limit), send)
+            await self.app(scope, limited(receive, self.limits.of(scope)), send)
 
     def _account(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
@@ -91,23 +91,3 @@ class RequestContext:
         REQUESTS.labels(method, route, str(status)).inc()
         SECONDS.labels(route).observe(seconds)
         log.info("answered", method=method, path=scope["path"], status=status, milliseconds=round(seconds * 1000, 1))
-
-
-def _too_large(limit: int) -> HTTPException:
-    # An HTTPException, because FastAPI turns any other error that the reading of a body raises into "400".
-    return HTTPException(413, f"the body is larger than {limit} bytes")
-
-
-def _limited(receive: Receive, limit: int) -> Receive:
-    """`receive`, counting the bytes of a body that came without a length."""
-    seen = 0
-
-    async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise _too_large(limit)
-        return message
-
-    return counted

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from yuqing.database.session import DatabaseAway, away
 from yuqing.errors import NotConfigured, YuqingError
@@ -98,6 +99,8 @@ def to_problem(error: Exception) -> Problem | None:
                 detail.get(error.status_code, str(error.detail)),
                 headers=dict(error.headers or {}),
             )
+        case ClientDisconnect():
+            return Problem(400, "body-incomplete", "the connection ended before the body did")
         case OperationalError() | InterfaceError() | PoolTimeout() | ConnectionError():
             return _from_database(error)
         case DBAPIError() if error.connection_invalidated:
@@ -140,6 +143,7 @@ def install(app: FastAPI) -> None:
         Problem,
         RequestValidationError,
         HTTPException,
+        ClientDisconnect,
         OperationalError,
         InterfaceError,
         PoolTimeout,

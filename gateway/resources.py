@@ -18,6 +18,8 @@ from yuqing.database.session import async_engine, reading_engine
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, SettingsError
 
+# Requests that wait for a transcript ask the database twice a second: a hundred statements a second, of 0.2 ms each.
+WAITING = 50
 SESSIONS_FILE = "gateway.secret"
 
 
@@ -51,6 +53,11 @@ class Gateway:
         return threading.Event()
 
     @cached_property
+    def tasks(self) -> set[asyncio.Task[None]]:
+        """What goes on behind an answer; a task that nobody holds may vanish."""
+        return set()
+
+    @cached_property
     def exports(self) -> asyncio.Semaphore:
         """As many exports as may be written at the same time: each holds a connection until its last row."""
         return asyncio.Semaphore(self.settings.gateway.exports)
@@ -59,6 +66,16 @@ class Gateway:
     def remembered(self) -> dict[Any, Any]:
         """What a page keeps for a moment; whoever keeps something bounds and ages it."""
         return {}
+
+    @cached_property
+    def uploads(self) -> asyncio.Semaphore:
+        """As many uploads as may be received at the same time: each is a file in the temporary folder."""
+        return asyncio.Semaphore(self.settings.gateway.uploads)
+
+    @cached_property
+    def waiting(self) -> asyncio.Semaphore:
+        """As many requests as may wait for a transcript."""
+        return asyncio.Semaphore(WAITING)
 
     @cached_property
     def weights(self) -> dict[str, float]:

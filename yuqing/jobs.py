@@ -61,7 +61,8 @@ def retry(settings: Settings) -> procrastinate.RetryStrategy:
 def defer_in_transaction(connection: Connection, jobs: Iterable[Job]) -> int:
     """Add jobs inside the caller's transaction; returns how many were new.
 
-    Jobs whose queueing lock already waits in the queue are left out. The rows are added one statement for all.
+    Jobs whose queueing lock already waits in the queue are left out; the one that waits gets the higher priority of the two.
+    The rows are added one statement for all.
     """
     by_lock = {job.queueing_lock or f"#{number}": job for number, job in enumerate(jobs)}
     if not by_lock:
@@ -75,6 +76,14 @@ def defer_in_transaction(connection: Connection, jobs: Iterable[Job]) -> int:
         ).scalars()
     )
     fresh = [job for lock, job in by_lock.items() if lock not in waiting]
+    for priority in sorted({job.priority for lock, job in by_lock.items() if lock in waiting and job.priority > 0}):
+        connection.execute(
+            text(
+                "UPDATE procrastinate_jobs SET priority = :priority "
+                "WHERE status = 'todo' AND queueing_lock = ANY(:locks) AND priority < :priority"
+            ),
+            {"priority": priority, "locks": [lock for lock in waiting if by_lock[lock].priority == priority]},
+        )
     rows = [
         {
             "queue_name": job.queue,

@@ -110,7 +110,8 @@ def _raw(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:
 
 
 def _media(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expired:
-    """Recordings stored before the limit, without a page that was fetched since, a waiting transcription or a pending batch.
+    """Recordings stored before the limit, without a page that was fetched since, an upload since, a waiting transcription or a
+    pending batch.
 
     A crawler stores a recording once, however old it is when another page shows it: hence the look into the pending batches.
     """
@@ -122,6 +123,7 @@ def _media(pool: Engine, store: ObjectStore, days: int, now: datetime) -> Expire
     }
     statement = (
         "SELECT sha256 FROM document_media JOIN documents USING (doc_id) WHERE sha256 = ANY(:keys) AND fetched_at >= :limit "
+        "UNION SELECT sha256 FROM uploads WHERE sha256 = ANY(:keys) AND created_at >= :limit "
         "UNION SELECT args->>'media_sha256' FROM procrastinate_jobs WHERE task_name = :task "
         "AND status IN ('todo', 'doing') AND args->>'media_sha256' = ANY(:keys)"
     )

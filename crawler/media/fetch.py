@@ -13,7 +13,7 @@ from scrapy import Request
 from scrapy.http.request import NO_CALLBACK
 
 from crawler.circuits import CircuitOpen
-from crawler.media.content import SNIFF_BYTES, MediaType, NoRecording, is_playlist, sniff
+from crawler.media.content import NoRecording, is_playlist, sniff
 from crawler.media.folders import temporary_folder
 from crawler.media.join import measure
 from crawler.media.segments import Limits, fetch_playlist
@@ -23,6 +23,7 @@ from crawler.retries import Try
 from crawler.site_crawler import MEDIA, SiteCrawler
 from yuqing.contracts import MediaReference, now
 from yuqing.errors import YuqingError
+from yuqing.media_types import SNIFF_BYTES, MediaType, media_key
 from yuqing.objects import ObjectStore
 
 _GONE = frozenset({404, 410})
@@ -105,7 +106,7 @@ class Recordings:
                 f"{measured.seconds:.0f} s long, more than {options.media_seconds:g} (crawler.media_seconds)",
                 final=True,
             )
-        key = f"media/{sha256[:2]}/{sha256}.{kind.extension}"
+        key = media_key(sha256, kind)
         store = self.crawler.store
         if not await asyncio.to_thread(_is_fresh, store, key):
             await asyncio.to_thread(store.put_file, key, path, content_type=kind.content_type)

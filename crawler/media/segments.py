@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.padding import PKCS7
 
 from crawler.media import join
-from crawler.media.content import SNIFF_BYTES, NoRecording, sniff
+from crawler.media.content import NoRecording, sniff
 from crawler.media.playlists import Key, MasterPlaylist, MediaPlaylist, Resource, Segment, parse, whole
 from crawler.media.transfer import Transfer
+from yuqing.media_types import SNIFF_BYTES
 
 _PLAYLIST_BYTES = 4 * 2**20
 _KEY_BYTES = 16

@@ -19,7 +19,7 @@ from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError, IgnoreR
 from scrapy.http import Headers, Response
 
 from crawler.egress import CheckedTransport, Egress
-from crawler.media.content import SNIFF_BYTES
+from yuqing.media_types import SNIFF_BYTES
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib's number for the format
 _PIECE = 65_536  # bytes decompressed at a time

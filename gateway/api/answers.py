@@ -1,4 +1,4 @@
-"""What OpenAPI says of errors: the same everywhere."""
+"""What OpenAPI says of errors, keys and edits: the same everywhere."""
 
 from typing import Any
 
@@ -34,10 +34,12 @@ _MEANINGS = {
     401: "No API key, or one that does not exist, has expired or was revoked",
     403: "The key's scope does not include this",
     404: "It does not exist, or not for this team",
-    413: "The body is too large",
     409: "It exists already, or the same request is under way",
+    413: "The body is too large",
+    414: "The query is too long",
     422: "A parameter or the body is not valid; `errors` says which",
     429: "The key has spent its requests; `Retry-After` says for how long",
+    431: "The headers are too long",
     503: "A dependency is away; `Retry-After` says when to try again",
 }
 
@@ -55,8 +57,21 @@ EDITS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def describe_problems(app: FastAPI) -> None:
-    """Add the problem's schema to the OpenAPI document; FastAPI itself adds only schemas of application/json."""
+_IF_MATCH = {
+    "name": "If-Match",
+    "in": "header",
+    "required": True,
+    "description": "the ETag of the state that the edit was made from; * stands for any",
+    "schema": {"type": "string"},
+}
+_ETAG = {"ETag": {"description": "names the new state", "schema": {"type": "string"}}}
+_KEY = {"type": "http", "scheme": "bearer", "description": "an API key, yq_..."}
+
+
+def describe(app: FastAPI) -> None:
+    """Add to the OpenAPI document what all operations share: keys, the problem's schema (FastAPI itself adds only schemas of
+    application/json), and the headers of edits.
+    """
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -65,6 +80,15 @@ def describe_problems(app: FastAPI) -> None:
             return document  # FastAPI keeps the document that it made
         schema = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
         document["components"]["schemas"] |= {**schema.pop("$defs"), ProblemDocument.__name__: schema}
+        document["components"]["securitySchemes"] = {"key": _KEY}
+        document["security"] = [{"key": []}]
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                if not path.startswith("/v1/"):
+                    operation["security"] = []
+                if "428" in operation["responses"]:
+                    operation.setdefault("parameters", []).append(_IF_MATCH)
+                    operation["responses"]["200"]["headers"] = _ETAG
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

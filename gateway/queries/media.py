@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.queries.selection import visible
-from yuqing.database.models import Document, DocumentMedia, Media, TranscriptRow
+from yuqing.database.models import Coverage, DocumentMedia, Media, TranscriptRow, Upload
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,18 @@ class MediaObject:
     bytes: int
 
 
-async def find_media(connection: AsyncConnection, team_id: int, sha256: str) -> MediaObject | None:
-    """A recording that is in a document which the team may see."""
-    statement = (
-        select(Media.sha256, Media.s3_key, Media.content_type, Media.bytes)
-        .join(DocumentMedia, DocumentMedia.sha256 == Media.sha256)
-        .join(Document, Document.doc_id == DocumentMedia.doc_id)
-        .where(Media.sha256 == sha256, visible(Document, team_id))
-        .limit(1)
+def is_of_team(team_id: int) -> ColumnElement[bool]:
+    """Whether the team has uploaded a recording, or may see a document that carries it."""
+    carried = exists().where(
+        DocumentMedia.sha256 == Media.sha256, Coverage.doc_id == DocumentMedia.doc_id, Coverage.team_id == team_id
     )
-    row = (await connection.execute(statement)).first()
+    return or_(exists().where(Upload.sha256 == Media.sha256, Upload.team_id == team_id), carried)
+
+
+async def find_media(connection: AsyncConnection, team_id: int, sha256: str) -> MediaObject | None:
+    """A recording of the team's."""
+    columns = (Media.sha256, Media.s3_key, Media.content_type, Media.bytes)
+    row = (await connection.execute(select(*columns).where(Media.sha256 == sha256, is_of_team(team_id)))).first()
     return MediaObject(*row) if row else None
 
 

@@ -13,7 +13,7 @@ from yuqing.database.models import Company, Correction, Coverage, Document, Docu
 
 
 @dataclass(frozen=True)
-class Lineage:
+class StoredLineage:
     """How an analysis came to be; `inherited_from` is the earlier document whose analysis this reprint took over."""
 
     engine: str
@@ -39,7 +39,7 @@ class Analysis:
     category: str
     summary: str
     keywords: tuple[str, ...]
-    lineage: Lineage
+    lineage: StoredLineage
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class CompanyVerdict:
     risk_types: tuple[str, ...]
     evidence: tuple[Quote, ...]
     grounded: bool
-    lineage: Lineage
+    lineage: StoredLineage
     correction: CorrectionNote | None = None
 
 
@@ -126,7 +126,7 @@ class VerdictFilter:
     until: datetime | None = None
 
 
-_LINEAGE = tuple(Lineage.__dataclass_fields__)
+_LINEAGE = tuple(StoredLineage.__dataclass_fields__)
 _OF_VERDICT = (
     "company_id",
     "content_hash",
@@ -141,8 +141,8 @@ _OF_VERDICT = (
 _OF_ANALYSIS = ("content_hash", "sentiment", "score", "confidence", "category", "summary", "keywords")
 
 
-def _lineage(row: RowMapping) -> Lineage:
-    return Lineage(**{name: row[name] for name in _LINEAGE})
+def _lineage(row: RowMapping) -> StoredLineage:
+    return StoredLineage(**{name: row[name] for name in _LINEAGE})
 
 
 _OF_MODEL = tuple(ModelVerdict.__dataclass_fields__)

@@ -9,10 +9,10 @@ from typer.testing import CliRunner, Result
 
 from asr import transcriber as engine
 from asr.cli import Format, app
-from asr.subtitles import FORMATS
 from asr.transcriber import Transcriber
 from examples.newsroom.recordings import RECORDINGS
 from yuqing.errors import YuqingError
+from yuqing.subtitles import FORMATS
 
 Run = Callable[..., Result]
 

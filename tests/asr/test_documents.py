@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from ulid import ULID
 
 from asr.documents import Page, Recording, add_transcript, batch_bytes, batch_key, find_transcript, raw_document
-from tests.asr.test_subtitles import TRANSCRIPT
+from tests.yuqing.test_subtitles import TRANSCRIPT
 from yuqing.contracts import RemovedSegment, Segment, Word, read_raw_document
 from yuqing.identity import doc_id
 

@@ -1,10 +1,12 @@
 """The number of statements does not grow with the number of rows."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import psycopg
 import pytest
 from sqlalchemy import Engine
@@ -17,10 +19,14 @@ from gateway.queries.reading import read_document
 from gateway.queries.selection import DocumentFilter
 from gateway.queries.terms import parse_terms
 from gateway.queries.verdicts import VerdictFilter, list_verdicts
+from tests.gateway.test_scopes import ROUTES, ask, clients, objects  # noqa: F401 - fixtures
 from yuqing.database.session import async_engine
 from yuqing.settings import Settings
 
 pytestmark = pytest.mark.service
+
+# A document with all that is known of it takes the most.
+STATEMENTS = 8 + (BESIDE := 3)  # the key's, and those of the gateway's own queues meanwhile
 
 
 def test_statements_a_request(
@@ -82,3 +88,34 @@ def test_statements_a_request(
         "spread": 1,
         "metrics": 4,
     }
+
+
+def test_statements_of_every_route(
+    clients: dict[str, httpx.Client],  # noqa: F811
+    objects: dict[str, object],  # noqa: F811
+    press: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    statements: list[object] = []
+    execute = psycopg.AsyncCursor.execute
+
+    async def counted(self: psycopg.AsyncCursor[Any], query: Any, *given: Any, **more: Any) -> Any:
+        statements.append(query)
+        return await execute(self, query, *given, **more)
+
+    def count(limit: int) -> dict[str, int]:
+        numbers = {}
+        for name, route in ROUTES.items():
+            if route.method == "GET":
+                limited = replace(route, path=f"{route.path}{'&' if '?' in route.path else '?'}limit={limit}")
+                statements.clear()
+                assert ask(clients["admin"], limited, objects, "admin").status_code < 500, name
+                numbers[name] = len(statements)
+        return numbers
+
+    monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)  # the gateway runs in a thread of this process
+    few, many = count(1), count(100)
+    assert len(press) > 3 * BESIDE
+    grown = {name: (few[name], many[name]) for name in few if many[name] > few[name] + BESIDE}
+    assert not grown, "the number of statements grows with the rows"
+    assert max(many.values()) <= STATEMENTS, many

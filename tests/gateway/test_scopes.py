@@ -1,16 +1,20 @@
 """Every route: what each scope may, and that another team's object does not exist. A route that is not here fails."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
 from sqlalchemy import Engine, text
 
+from gateway.app import create_app
 from gateway.auth import SCOPES, Scope
 from tests.gateway import rows
 from tests.gateway.test_keys import bearer, is_problem
+from yuqing.settings import Settings
 
 pytestmark = pytest.mark.service
 
@@ -29,6 +33,8 @@ class Route:
 
 
 ANY_STATE = (("If-Match", "*"),)
+FORM = (("Content-Type", "multipart/form-data; boundary=b"),)
+UPLOAD = '--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\nID3 sound\r\n--b--\r\n'
 VERDICT = "/v1/documents/{document}/verdicts/{company}"
 ROUTES: dict[str, Route] = {
     "list_companies": Route("viewer", "GET", "/v1/companies"),
@@ -54,6 +60,10 @@ ROUTES: dict[str, Route] = {
     "withdraw_correction": Route("analyst", "POST", VERDICT + "/withdrawal", {"reason": "x"}, ANY_STATE, owned=True),
     "export_corrections": Route("analyst", "GET", "/v1/corrections"),
     "read_media": Route("viewer", "GET", "/v1/media/{recording}/content", owned=True),
+    "create_transcription": Route("analyst", "POST", "/v1/audio/transcriptions?wait=0", UPLOAD, FORM),
+    "list_transcriptions": Route("viewer", "GET", "/v1/transcriptions"),
+    "read_transcription": Route("viewer", "GET", "/v1/transcriptions/{recording}", owned=True),
+    "read_transcript": Route("viewer", "GET", "/v1/transcriptions/{recording}/content", owned=True),
     "analyze_text": Route("analyst", "POST", "/v1/analyze", {"title": "标题"}),
     "stream_events": Route("viewer", "GET", "/v1/events?company={company}&wait=0", owned=True),
     "read_volume": Route("viewer", "GET", "/v1/trends/volume?company={company}", owned=True),
@@ -101,6 +111,8 @@ ROUTES: dict[str, Route] = {
     "read_usage": Route("operator", "GET", "/v1/usage?company={company}", owned=True),
 }
 OPEN = {"livez", "readyz", "metrics"}
+# Pages that need no session.
+OPEN_PAGES = {"/sign-in", "/sign-out"}
 
 
 @pytest.fixture
@@ -138,7 +150,7 @@ def clients(address: str, database: Engine, key: str) -> Iterator[dict[str, http
 def ask(client: httpx.Client, route: Route, objects: dict[str, object], scope: str) -> httpx.Response:
     address = route.path.format(**objects)
     if isinstance(route.body, str):
-        return client.request(route.method, address, content=route.body.encode())
+        return client.request(route.method, address, content=route.body.encode(), headers=dict(route.headers))
     body = None
     if route.body is not None:
         body = {
@@ -188,3 +200,21 @@ def test_another_teams_object_does_not_exist(
 def test_without_a_key_there_is_nothing(anonymous: httpx.Client, objects: dict[str, object]) -> None:
     for route in ROUTES.values():
         is_problem(ask(anonymous, route, objects, "x"), 401, "key-missing")
+
+
+def test_a_page_without_a_session_leads_to_the_sign_in(anonymous: httpx.Client, settings: Settings) -> None:
+    contexts = iter_route_contexts(create_app(settings).routes)
+    pages = {
+        (method, context.path)
+        for context in contexts
+        if isinstance(context.original_route, APIRoute) and not context.include_in_schema
+        for method in context.methods
+    }
+    assert len(pages) >= 5
+    for method, path in pages:
+        if path not in OPEN_PAGES:
+            answer = anonymous.request(method, re.sub("{.*?}", "1", path), headers={"Accept": "text/html"})
+            assert answer.status_code in (303, 401, 403, 422), (method, path, answer.status_code)
+            if answer.status_code == 303:  # the others bounce, or miss what their form needs
+                assert answer.headers["location"].startswith("/sign-in"), path
+            assert "公关部" not in answer.text

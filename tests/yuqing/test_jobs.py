@@ -52,6 +52,14 @@ def test_a_waiting_lock_is_not_added_twice(database: Engine) -> None:
     assert _defer(database, [job]) == 0
 
 
+def test_a_waiting_job_gets_the_higher_priority(database: Engine) -> None:
+    for priority, expected in ((1, 1), (10, 10), (5, 10)):
+        _defer(database, [Job("t", "q", {}, "t:1", priority), Job("t", "q", {}, "t:2")])
+        with session.transaction(database) as connection:
+            found = dict(connection.execute(text("SELECT queueing_lock, priority FROM procrastinate_jobs")).all())  # type: ignore[arg-type]
+        assert found == {"t:1": expected, "t:2": 0}
+
+
 def test_a_job_appears_with_its_rows_or_not_at_all(database: Engine) -> None:
     with pytest.raises(ZeroDivisionError), session.transaction(database) as connection:
         jobs.defer_in_transaction(connection, [Job("t", "q", {})])

@@ -105,17 +105,23 @@ def _page(database: Engine, doc_id: str, fetched_at: datetime, sha256: str) -> N
             connection.execute(text(statement), values)
 
 
-def test_a_recording_stays_while_a_page_a_job_or_a_pending_batch_needs_it(
+def test_a_recording_stays_while_a_page_an_upload_a_job_or_a_pending_batch_needs_it(
     database: Engine, store: ObjectStore, raw_record: Callable[..., dict[str, Any]]
 ) -> None:
-    done, shown_again, waiting, named, orphan = (_recording(store, letter) for letter in "abcde")
+    done, shown_again, waiting, named, orphan, sent = (_recording(store, letter) for letter in "abcdef")
     now = datetime.now(UTC) + timedelta(days=100)  # objects cannot be stored in the past
     long_ago, lately = now - timedelta(days=60), now - timedelta(days=3)
     _page(database, "1", long_ago, done)
     _page(database, "2", long_ago, shown_again)
     _page(database, "3", lately, shown_again)
     _page(database, "4", long_ago, waiting)
+    _page(database, "5", long_ago, sent)
     with database.begin() as connection:
+        connection.execute(text("INSERT INTO teams (name) VALUES ('t')"))
+        values = {"sha": sent, "at": lately}
+        connection.execute(
+            text("INSERT INTO uploads (team_id, sha256, name, created_at) SELECT id, :sha, '', :at FROM teams"), values
+        )
         for sha256, status in ((waiting, "todo"), (done, "succeeded")):
             connection.execute(
                 text(
@@ -132,7 +138,7 @@ def test_a_recording_stays_while_a_page_a_job_or_a_pending_batch_needs_it(
     assert keys_of(retention.expired(database, store, KEEP, datetime.now(UTC)), "media") == set()
     found = retention.expired(database, store, KEEP, now)
     assert keys_of(found, "media") == {f"media/{sha256[:2]}/{sha256}.mp3" for sha256 in (done, orphan)}
-    assert [item.needed for item in found if item.kind == "media"] == [3]
+    assert [item.needed for item in found if item.kind == "media"] == [4]
 
 
 @pytest.fixture

@@ -236,6 +236,19 @@ class DocumentMedia(Base):
     url: Mapped[str] = mapped_column(Text)
 
 
+class Upload(Base):
+    """A recording that a team uploaded: it is the team's to read, also when no document carries it."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (UniqueConstraint("team_id", "sha256"), Index("uploads_by_recording", "sha256"))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    team_id: Mapped[int] = mapped_column(ForeignKey("teams.id"))
+    sha256: Mapped[str] = mapped_column(ForeignKey("media.sha256"))
+    name: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = _created()
+
+
 class TranscriptRow(Base):
     """What was said in a recording, by model and options."""
 

@@ -40,4 +40,12 @@ class GatewaySettings(Section):
     export_s: float = Field(
         3600, gt=0, description="after this an export is cut off, so that a reader who stopped reading holds up nobody"
     )
+    upload_limit_bytes: int = Field(512 * 2**20, ge=2**10, description="largest recording that may be uploaded")
+    uploads: int = Field(
+        4, ge=1, description="uploads received at the same time; each is a file in the temporary folder"
+    )
+    upload_s: float = Field(600, gt=0, description="time that an upload may take to arrive")
+    transcription_wait_s: float = Field(
+        30, ge=0, description="longest wait of an upload for its transcript; then the answer is 202"
+    )
     match_limit: int = Field(20_000, ge=1, description="latest documents in which a new company is looked for")

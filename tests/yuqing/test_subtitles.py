@@ -2,8 +2,8 @@
 
 import json
 
-from asr.subtitles import FORMATS
 from yuqing.contracts import RemovedSegment, Segment, Transcript
+from yuqing.subtitles import FORMATS
 
 TRANSCRIPT = Transcript(
     media_sha256="a" * 64,

@@ -1,0 +1,734 @@
+"""What the operations take and give. Made by client/generate.py from the OpenAPI document: do not edit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from yuqing_client.model import Model
+
+
+class Analysis(Model):
+    """Of a document as a whole. score = P(positive) - P(negative), in [-1, 1]; confidence in [0, 1]."""
+
+    content_hash: str
+    sentiment: Literal["positive", "neutral", "negative"]
+    score: float
+    confidence: float
+    category: str
+    summary: str
+    keywords: list[str]
+    lineage: StoredLineage
+
+
+class AuditLine(Model):
+    """One change: `action` is `resource.verb`, `subject` is `resource:id`."""
+
+    id: int
+    created_at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+class AuditPage(Model):
+    """Newest first; `next_before` is None on the last page."""
+
+    items: list[AuditLine]
+    next_before: int | None
+
+
+class ChangedCompany(Model):
+    """What is to be different; what is not named stays. `query: null` takes the query away."""
+
+    name: str | None = None
+    aliases: list[str] | None = None
+    exclude_words: list[str] | None = None
+    query: str | None = None
+    enabled: bool | None = None
+
+
+class ChangedVerdict(Model):
+    """What is to be shown instead of the model's words; what is not named stays as it is shown."""
+
+    sentiment: Literal["positive", "neutral", "negative"] | None = None
+    risk_level: int | None = None
+    risk_types: (
+        list[
+            Literal[
+                "产品质量", "财务", "法律合规", "劳资", "安全事故", "数据泄露", "高管", "市场竞争", "舆论危机", "其他"
+            ]
+        ]
+        | None
+    ) = None
+    evidence: list[QuoteOf] | None = None
+    reason: str
+
+
+class Changes(Model):
+    """A reprint beside its group's first document.
+
+    `kept` is the share of the first text's characters whose sentences stand in the reprint, `added` the share of the reprint's
+    characters whose sentences do not stand in the first text, both in [0, 1]. `edited`: the sentences that were kept are
+    not the same to the letter, or in another order. `title`: the title is another one, punctuation and spaces aside."""
+
+    title: bool
+    kept: float
+    added: float
+    edited: bool
+
+
+class CompanyMention(Model):
+    """A company of the team in a document; without sentiment until the model has judged it."""
+
+    company_id: int
+    company: str
+    relevance: float
+    sentiment: Literal["positive", "neutral", "negative"] | None
+    risk_level: int | None
+    confidence: float | None
+
+
+class CompanySummary(Model):
+    """A watched company with the numbers of its documents: by sentiment, mentioned in all, highest risk."""
+
+    id: int
+    name: str
+    aliases: list[str]
+    exclude_words: list[str]
+    query: str | None
+    enabled: bool
+    created_at: datetime
+    documents: int
+    positive: int
+    neutral: int
+    negative: int
+    highest_risk: int
+
+
+class CompanyVerdict(Model):
+    """Of one company in one document, as the team sees it. Without `grounded` the model named no sentence that exists.
+
+    With `correction` an analyst has said so: the score is 1, 0 or -1 and the confidence 1; `lineage` is the model's."""
+
+    company_id: int
+    company: str
+    content_hash: str
+    sentiment: Literal["positive", "neutral", "negative"]
+    score: float
+    confidence: float
+    risk_level: int
+    risk_types: list[str]
+    evidence: list[Quote]
+    grounded: bool
+    lineage: StoredLineage
+    correction: CorrectionNote | None = None
+
+
+class CorrectionNote(Model):
+    """Who corrected a verdict and why; `version` counts the document's and company's corrections from 1."""
+
+    version: int
+    author: str
+    reason: str
+    created_at: datetime
+    model: ModelVerdict
+
+
+class CorrectionVersion(Model):
+    """One step of a verdict's history; a `withdrawn` one gives the word back to the model."""
+
+    version: int
+    content_hash: str
+    withdrawn: bool
+    sentiment: Literal["positive", "neutral", "negative"]
+    risk_level: int
+    risk_types: list[str]
+    evidence: list[Quote]
+    reason: str
+    author: str
+    created_at: datetime
+    replaced: dict[str, Any]
+
+
+class DocumentDetail(Model):
+    """A document's current version; offsets point into `text`.
+
+    `group` lists it and its reprints, earliest first: the first GROUP_SHOWN and itself, of `group_total` in all."""
+
+    doc_id: str
+    content_hash: str
+    version: int
+    kind: str
+    site: str
+    source: str | None
+    author: str | None
+    url: str
+    canonical_url: str
+    parent_url: str | None
+    title: str
+    text: str
+    language: str
+    time: datetime
+    published_at: datetime | None
+    first_seen: datetime
+    fetched_at: datetime
+    group_id: str
+    cleaning_version: str
+    images: list[Image]
+    segments: list[TimedLine]
+    mentions: list[MentionSpan]
+    analysis: Analysis | None
+    verdicts: list[CompanyVerdict]
+    recordings: list[Recording]
+    group: list[GroupMember]
+    group_total: int
+
+
+class DocumentItem(Model):
+    """A document in a list; `time` is its publication, or else when it was first seen."""
+
+    doc_id: str
+    kind: str
+    site: str
+    source: str | None
+    title: str
+    url: str
+    time: datetime
+    published_at: datetime | None
+    first_seen: datetime
+    group_id: str
+    reprints: int
+    sentiment: Literal["positive", "neutral", "negative"] | None
+    category: str | None
+    summary: str | None
+    snippet: str
+    companies: list[CompanyMention]
+
+
+class DocumentJudgement(Model):
+    """A document's analysis and its verdicts; without analysis until the model has read it."""
+
+    doc_id: str
+    analysis: Analysis | None
+    verdicts: list[CompanyVerdict]
+
+
+class DocumentPage(Model):
+    """One page of a list; `next_cursor` is None on the last one."""
+
+    items: list[DocumentItem]
+    next_cursor: str | None
+
+
+class Evidence(Model):
+    """A quote copied from the text: characters [start, end) of it; for speech the second at which it was said."""
+
+    quote: str
+    start: int
+    end: int
+    start_s: float | None = None
+
+
+class Families(Model):
+    """The reprint families of the period."""
+
+    since: datetime
+    until: datetime
+    families: list[Family]
+
+
+class Family(Model):
+    """A text with its reprints. `reach` is the sum of the weights of its sites, each once; `risk` is the highest."""
+
+    group_id: str
+    first: First
+    documents: int
+    sites: int
+    reach: float
+    latest: datetime
+    hours: float
+    risk: int | None
+
+
+class First(Model):
+    """The family's earliest document that the team may see."""
+
+    doc_id: str
+    title: str
+    site: str
+    source: str | None
+    time: datetime
+
+
+class GroupMember(Model):
+    """A document of the same reprint group, and what it changed in the group's first document (None: it is the first).
+
+    `source_line`: it names a source that the first document does not name."""
+
+    doc_id: str
+    title: str
+    site: str
+    source: str | None
+    time: datetime
+    is_first: bool
+    changes: Changes | None
+    source_line: bool
+
+
+class Image(Model):
+    """A picture of the article: its address at its site, and what the page says that it shows."""
+
+    url: str
+    alt: str
+
+
+class Imported(Model):
+    """What an import did."""
+
+    created: int
+    updated: int
+    unchanged: int
+
+
+class KeyToMake(Model):
+    """A key for a person or a program of the team."""
+
+    name: str
+    scope: Literal["viewer", "analyst", "operator", "admin"] = "viewer"
+    days: int | None = None
+    requests_per_minute: int | None = None
+
+
+class Keyword(Model):
+    """A keyword of the analyses: in how many documents, how many with a negative verdict, how many the period before."""
+
+    keyword: str
+    documents: int
+    negative: int
+    before: int
+
+
+class Keywords(Model):
+    """The keywords of the period."""
+
+    since: datetime
+    until: datetime
+    keywords: list[Keyword]
+
+
+class Lineage(Model):
+    """How an analysis came to be: enough to make it again."""
+
+    engine: str
+    model: str
+    adapter: str | None = None
+    prompt_version: str
+    cleaning_version: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_ms: int = 0
+
+
+class ListedKey(Model):
+    """A key as its team's administrators see it; the key itself was shown once."""
+
+    id: int
+    prefix: str
+    name: str
+    scope: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    requests_per_minute: int | None
+
+
+class ListedVerdict(Model):
+    """A verdict in a company's list, with the document that it is about."""
+
+    doc_id: str
+    title: str
+    site: str
+    time: datetime
+    verdict: CompanyVerdict
+
+
+class MadeKey(Model):
+    """A key just made; `key` is shown this once."""
+
+    id: int
+    prefix: str
+    name: str
+    scope: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    requests_per_minute: int | None
+    key: str
+
+
+class MentionSpan(Model):
+    """A place where a company's name stands: characters [start, end) of the title or the text."""
+
+    company_id: int
+    company: str
+    field: str
+    start: int
+    end: int
+    name: str
+
+
+class ModelVerdict(Model):
+    """What the model had said before an analyst corrected it."""
+
+    sentiment: Literal["positive", "neutral", "negative"]
+    score: float
+    confidence: float
+    risk_level: int
+    risk_types: list[str]
+    evidence: list[Quote]
+    grounded: bool
+
+
+class NewCompany(Model):
+    """A company, brand or person to watch: its names, and the words in which a name means something else."""
+
+    name: str
+    aliases: list[str] = []
+    exclude_words: list[str] = []
+    query: str | None = None
+
+
+class NewText(Model):
+    """A text to analyse, and the companies to judge in it."""
+
+    title: str = ""
+    text: str = ""
+    companies: list[str] = []
+
+
+class OwnKey(Model):
+    """The key of the request itself."""
+
+    id: int
+    prefix: str
+    name: str
+    team: str
+    scope: Literal["viewer", "analyst", "operator", "admin"]
+
+
+class PlainTranscript(Model):
+    """`response_format=json`."""
+
+    text: str
+
+
+class Point(Model):
+    """One hour, day or week, from `time` on."""
+
+    time: datetime
+    tally: Tally
+
+
+class Preview(Model):
+    """`documents` match of the last `days`; `is_complete` is false when only the latest `read` candidates were looked at."""
+
+    days: int
+    read: int
+    documents: int
+    is_complete: bool
+    samples: list[Sample]
+
+
+class ProblemDocument(Model):
+    """RFC 9457. `type` names the kind of problem for programs; `detail` and `cure` are for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    cure: str | None = None
+    errors: list[ProblemError] | None = None
+
+
+class ProblemError(Model):
+    """One thing that is wrong with a request."""
+
+    location: str
+    reason: str
+
+
+class Quote(Model):
+    """Characters [start, end) of the text of the version that was judged; for speech, the second."""
+
+    quote: str
+    start: int
+    end: int
+    start_s: float | None = None
+
+
+class QuoteOf(Model):
+    """A quote from the document's text; without `start` the first place where it stands."""
+
+    quote: str
+    start: int | None = None
+
+
+class Recording(Model):
+    """A document's recording; without lines until it has been transcribed."""
+
+    sha256: str
+    content_type: str
+    bytes: int
+    url: str
+    duration_s: float | None
+    model: str | None
+    lines: list[SpokenLine]
+
+
+class Rotation(Model):
+    """How a key is replaced by a new one."""
+
+    hours: float = 24
+
+
+class Sample(Model):
+    """A document that matches, with the words that made it match."""
+
+    doc_id: str
+    title: str
+    site: str
+    time: datetime
+    words: list[str]
+
+
+class Series(Model):
+    """A point for each interval, also the empty ones. `key` is what was grouped by: a company's id, a site, a category."""
+
+    key: str | None
+    name: str | None
+    total: Tally
+    points: list[Point]
+
+
+class Source(Model):
+    """A medium: `name` is a site, or what the pages name as their source."""
+
+    name: str
+    weight: float | None
+    share: float
+    tally: Tally
+
+
+class Sources(Model):
+    """The media of the period."""
+
+    since: datetime
+    until: datetime
+    sources: list[Source]
+
+
+class SpokenLine(Model):
+    """Words and the seconds at which they were said."""
+
+    start: float
+    end: float
+    text: str
+
+
+class SpokenSegment(Model):
+    """Seconds from the recording's start, and what was said."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+
+
+class SpokenWord(Model):
+    """A word (of Chinese: one or a few characters) and its seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class Spread(Model):
+    """A family's way through the media in order of time; `half_reach_hours`: when it had half of its reach."""
+
+    group_id: str
+    documents: int
+    sites: int
+    reach: float
+    half_reach_hours: float
+    steps: list[Step]
+
+
+class Step(Model):
+    """A document of a family: when it came after the first, and the reach up to it."""
+
+    doc_id: str
+    title: str
+    site: str
+    source: str | None
+    time: datetime
+    hours_after: float
+    weight: float
+    reach: float
+
+
+class StoredLineage(Model):
+    """How an analysis came to be; `inherited_from` is the earlier document whose analysis this reprint took over."""
+
+    engine: str
+    model: str
+    adapter: str | None
+    prompt_version: str
+    cleaning_version: str
+    prompt_tokens: int
+    completion_tokens: int
+    latency_ms: int
+    created_at: datetime
+    inherited_from: str | None
+
+
+class Tally(Model):
+    """Documents of a stretch of coverage, and the verdicts shown on them; a document may have several.
+
+    Shares are of the verdicts, None where there is none; `risk` counts verdicts by level 0 to 4."""
+
+    documents: int
+    positive: int
+    neutral: int
+    negative: int
+    risk: list[int]
+
+
+class TextAnalysis(Model):
+    """The answer; nothing of it is stored."""
+
+    sentiment: Literal["positive", "neutral", "negative"]
+    score: float
+    confidence: float
+    category: str
+    summary: str
+    keywords: list[str]
+    verdicts: list[TextVerdict]
+    lineage: Lineage
+
+
+class TextVerdict(Model):
+    """The verdict on one company; offsets of the evidence point into the text that was sent."""
+
+    company: str
+    sentiment: Literal["positive", "neutral", "negative"]
+    score: float
+    confidence: float
+    risk_level: int
+    risk_types: list[str]
+    evidence: list[Evidence]
+    grounded: bool
+
+
+class TimedLine(Model):
+    """Characters [start, end) of a transcript's text and the seconds at which they were said."""
+
+    start: int
+    end: int
+    start_s: float
+    end_s: float
+
+
+class Transcription(Model):
+    """A recording and how far its transcription is; `name` and `uploaded_at` where the team has uploaded it."""
+
+    sha256: str
+    content_type: str
+    bytes: int
+    name: str | None
+    uploaded_at: datetime | None
+    status: Literal["queued", "running", "done", "failed"]
+    duration_s: float | None
+    language: str | None
+    model: str | None
+
+
+class TranscriptionPage(Model):
+    """Newest first; `next_before` is None on the last page."""
+
+    items: list[Transcription]
+    next_before: int | None
+
+
+class TranscriptionState(Model):
+    """Also why it failed, and the text as far as it is there."""
+
+    sha256: str
+    content_type: str
+    bytes: int
+    name: str | None
+    uploaded_at: datetime | None
+    status: Literal["queued", "running", "done", "failed"]
+    duration_s: float | None
+    language: str | None
+    model: str | None
+    error: str | None
+    text: str | None
+
+
+class Trend(Model):
+    """`series` has one entry, or one for each company, site or category."""
+
+    since: datetime
+    until: datetime
+    interval: Literal["hour", "day", "week"]
+    series: list[Series]
+
+
+class VerboseTranscript(Model):
+    """`response_format=verbose_json`; `words` when they were asked for."""
+
+    task: Literal["transcribe"]
+    language: str
+    duration: float
+    text: str
+    segments: list[SpokenSegment]
+    words: list[SpokenWord] | None
+    model: str
+
+
+class VerdictPage(Model):
+    """One page of a company's verdicts; `next_cursor` is None on the last one."""
+
+    items: list[ListedVerdict]
+    next_cursor: str | None
+
+
+class Voice(Model):
+    """A company's part of the coverage. `reach` is the sum of the media's weights, document by document."""
+
+    company_id: int
+    company: str
+    share: float
+    reach: float
+    reach_share: float
+    tally: Tally
+
+
+class Voices(Model):
+    """The companies that were mentioned in the period."""
+
+    since: datetime
+    until: datetime
+    companies: list[Voice]
+
+
+class Withdrawal(Model):
+    """Why a correction is taken back."""
+
+    reason: str
