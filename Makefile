@@ -24,12 +24,13 @@ test-fast: setup ## the unit tests: seconds, no services
 test-slow: setup ## the long kill, soak and training tests
 	@$(PYTEST) -m slow
 
-lint: setup ## ruff, mypy --strict, import-linter, hadolint
+lint: setup ## ruff, mypy --strict, import-linter, hadolint; known vulnerabilities of the locked packages, where osv.dev can be asked
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/hadolint --config .hadolint.yaml deploy/images/*.Dockerfile
+	@deploy/audit.sh
 
 format: setup ## let ruff format and mend
 	@.venv/bin/ruff format .

@@ -51,7 +51,8 @@ def is_of_team(team_id: int) -> ColumnElement[bool]:
     carried = exists().where(
         DocumentMedia.sha256 == Media.sha256, Coverage.doc_id == DocumentMedia.doc_id, Coverage.team_id == team_id
     )
-    return or_(exists().where(Upload.sha256 == Media.sha256, Upload.team_id == team_id), carried)
+    uploaded = exists().where(Upload.sha256 == Media.sha256, Upload.team_id == team_id)
+    return or_(uploaded.correlate(Media), carried.correlate(Media))
 
 
 async def find_media(connection: AsyncConnection, team_id: int, sha256: str) -> MediaObject | None:

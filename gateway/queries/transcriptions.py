@@ -85,6 +85,7 @@ def _transcriptions(team_id: int, *more: Any) -> Select[Any]:
             transcript.c.model,
             *more,
         )
+        .select_from(Media)
         .outerjoin(Upload, and_(Upload.sha256 == Media.sha256, Upload.team_id == team_id))
         .outerjoin(transcript, true())
         .outerjoin(job, true())
