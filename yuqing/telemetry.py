@@ -1,6 +1,7 @@
 """Logs and metrics: structlog on standard error, Prometheus on a port, progress bars on a terminal."""
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -9,6 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from yuqing.errors import YuqingError
 from yuqing.settings import TelemetrySettings
+
+# The gateway's keys: yq_ and 43 characters, of which seven may be shown. Also those that were pasted incompletely.
+_API_KEY = re.compile(r"(yq_[A-Za-z0-9_-]{7})[A-Za-z0-9_-]{9,}")
 
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -30,6 +34,7 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
         structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
     )
     last = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
+    last.append(_without_keys)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -47,6 +52,11 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(**context)
+
+
+def _without_keys(_logger: Any, _method: str, line: Any) -> Any:
+    """The finished line with API keys cut to what may be shown of them, wherever they come from: an address, a traceback."""
+    return _API_KEY.sub(r"\1…", line) if isinstance(line, str) else line
 
 
 def _without_expected_traceback(record: logging.LogRecord) -> bool:

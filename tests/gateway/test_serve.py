@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import httpx
 import pytest
 
 from tests.gateway.test_keys import bearer
+from yuqing.objects import ObjectStore
 
 pytestmark = pytest.mark.service
 
@@ -21,7 +23,10 @@ def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]
     return subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
 
 
-def test_serve_answers_and_finishes_requests_before_it_ends(environment: dict[str, str], key: str) -> None:
+def test_serve_answers_and_finishes_requests_before_it_ends(
+    environment: dict[str, str], key: str, store: ObjectStore
+) -> None:
+    store.ensure_bucket()
     process = start(environment, "--port", "0")
     assert process.stderr
     try:
@@ -36,6 +41,34 @@ def test_serve_answers_and_finishes_requests_before_it_ends(environment: dict[st
             client.get("/", params={"key": key})
             client.get("/v1/nothing", params={"key": key})
             client.post("/sign-in", data={"key": key, "csrf": "x"})
+            # A key where none belongs: in the address, in a header, in a body that is refused, in a name.
+            for path in (f"/v1/documents/{key}", f"/v1/transcriptions/{key}/content", f"/{key}", f"/static/{key}.js"):
+                assert client.get(path, headers={"X-Request-ID": key}).status_code in (404, 422)
+            client.get("/v1/companies", headers={"Authorization": f"Basic {key}"})
+            client.get("/v1/companies", headers={"Authorization": f"Bearer {key}x"})
+            client.post("/v1/analyze", json={"title": key, "companies": [key, key]})
+            client.post("/v1/companies", json={"name": key}, headers={"Idempotency-Key": key})
+            client.post("/v1/audio/transcriptions", files={"file": (f"{key}.mp3", b"no sound")})
+            assert "yq_" not in client.get("/metrics").text
+
+        uploads: list[httpx.Response] = []
+
+        def upload() -> None:
+            """Nobody transcribes it; it would be waited for until the test's end."""
+            form = {"file": ("a.mp3", b"ID3 sound")}
+            uploads.append(
+                httpx.post(
+                    f"{address}/v1/audio/transcriptions", files=form, headers=bearer(key), trust_env=False, timeout=60
+                )
+            )
+
+        waiting = threading.Thread(target=upload)
+        waiting.start()
+        with httpx.Client(base_url=address, headers=bearer(key), trust_env=False, timeout=60) as client:
+            deadline = time.monotonic() + 60
+            while not client.get("/v1/transcriptions").json()["items"]:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
 
         def body() -> object:
             yield b'{"name": '
@@ -46,11 +79,14 @@ def test_serve_answers_and_finishes_requests_before_it_ends(environment: dict[st
         answer = httpx.post(f"{address}/v1/companies", content=body(), headers=headers, trust_env=False, timeout=60)  # type: ignore[arg-type]
         assert answer.status_code == 201
         assert process.wait(60) in (0, -signal.SIGTERM)
+        waiting.join(60)
+        assert [upload.status_code for upload in uploads] == [202]
         drain.join()
         answered = [json.loads(line) for line in log if '"answered"' in line]
         assert "/v1/search" in {line["path"] for line in answered}
         # Neither keys nor what is searched for reach the log.
         assert key not in "".join(log)
+        assert key[12:30] not in "".join(log)
         assert "机密" not in "".join(log)
         assert "Traceback" not in "".join(log)
     finally:

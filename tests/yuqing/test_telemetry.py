@@ -30,3 +30,17 @@ def test_an_expected_failure_is_one_message_with_its_cure(capsys: pytest.Capture
 def test_an_unexpected_one_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     line = _logged(ZeroDivisionError("oops"), capsys)
     assert "ZeroDivisionError: oops" in line["exception"]
+
+
+def test_keys_are_cut_in_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+    key = "yq_AbCdEfG" + "h" * 36
+    for as_json in (True, False):
+        telemetry.configure(TelemetrySettings(json_logs=as_json))
+        try:
+            raise RuntimeError(f"no such key: {key}")
+        except RuntimeError:
+            telemetry.get_logger("test").exception("failed", path=f"/v1/{key}/x")
+        logging.getLogger("elsewhere").warning("Bearer %s", key)
+    shown = capsys.readouterr().err
+    assert "hhh" not in shown
+    assert shown.count("yq_AbCdEfG…") >= 6
