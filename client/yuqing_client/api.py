@@ -594,10 +594,10 @@ class Yuqing(Transport):
         )
         return found
 
-    def analyze_text(self, body: models.NewText) -> models.TextAnalysis:
-        """Analyse a text now
+    def analyze_text(self, body: models.Question) -> models.TextAnalysis:
+        """Analyse a text or a stored document now
 
-        One call to the language model; 503 when it is away."""
+        One call to the language model; 503 when it is away. Nothing of it is stored."""
         found: models.TextAnalysis = self._call(
             "POST",
             "/v1/analyze",
@@ -606,6 +606,60 @@ class Yuqing(Transport):
             headers={},
             json_body=body,
             once=True,
+        )
+        return found
+
+    def create_batch(self, body: models.NewBatch) -> models.Batch:
+        """Have many texts analysed by a job
+
+        Texts and answers are kept for `YUQING_GATEWAY__ANALYSES_DAYS`. `Location` tells how far it is."""
+        found: models.Batch = self._call(
+            "POST",
+            "/v1/analyze/batches",
+            {202: TypeAdapter(models.Batch)},
+            query={},
+            headers={},
+            json_body=body,
+            once=True,
+        )
+        return found
+
+    def list_batches(self, *, limit: int | None = None) -> list[models.Batch]:
+        """The team's batches, newest first
+
+        The latest ones that are kept."""
+        found: list[models.Batch] = self._call(
+            "GET", "/v1/analyze/batches", {200: TypeAdapter(list[models.Batch])}, query={"limit": limit}, headers={}
+        )
+        return found
+
+    def read_batch(self, batch_id: int) -> models.Batch:
+        """How far a batch is
+
+        404 for another team's."""
+        found: models.Batch = self._call(
+            "GET", f"/v1/analyze/batches/{_segment(batch_id)}", {200: TypeAdapter(models.Batch)}, query={}, headers={}
+        )
+        return found
+
+    def delete_batch(self, batch_id: int) -> None:
+        """Forget a batch and its texts
+
+        What of it is not answered yet will not be."""
+        self._call("DELETE", f"/v1/analyze/batches/{_segment(batch_id)}", {}, query={}, headers={})
+
+    def read_batch_answers(
+        self, batch_id: int, *, after: int | None = None, limit: int | None = None
+    ) -> models.BatchAnswers:
+        """A batch's answers
+
+        In the order of the questions; those that are not answered yet have neither `answer` nor `problem`."""
+        found: models.BatchAnswers = self._call(
+            "GET",
+            f"/v1/analyze/batches/{_segment(batch_id)}/answers",
+            {200: TypeAdapter(models.BatchAnswers)},
+            query={"after": after, "limit": limit},
+            headers={},
         )
         return found
 
@@ -706,4 +760,260 @@ class Yuqing(Transport):
 
         Requests and their times by route; queues, ledger and crawls, as far as the database answers."""
         found: str = self._call("GET", "/metrics", {}, query={}, headers={})
+        return found
+
+    def list_sites(self) -> list[models.SiteHealth]:
+        """The sites and their health, the worst first
+
+        Crawls are known once `yuqing clean` has loaded their reports."""
+        found: list[models.SiteHealth] = self._call(
+            "GET", "/v1/sites", {200: TypeAdapter(list[models.SiteHealth])}, query={}, headers={}
+        )
+        return found
+
+    def read_site(self, site: str) -> models.SiteHealth:
+        """One site
+
+        Its file, its last crawl and its last 24 hours."""
+        found: models.SiteHealth = self._call(
+            "GET", f"/v1/sites/{_segment(site)}", {200: TypeAdapter(models.SiteHealth)}, query={}, headers={}
+        )
+        return found
+
+    def list_crawl_runs(
+        self,
+        *,
+        site: str | None = None,
+        problems: bool | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> models.CrawlRunPage:
+        """Crawls, newest first
+
+        With what they found and brought."""
+        found: models.CrawlRunPage = self._call(
+            "GET",
+            "/v1/crawl-runs",
+            {200: TypeAdapter(models.CrawlRunPage)},
+            query={"site": site, "problems": problems, "before": before, "limit": limit},
+            headers={},
+        )
+        return found
+
+    def read_crawl_run(self, run_id: str) -> models.CrawlRunDetail:
+        """One crawl with its report
+
+        The first errors by address, what was given up, circuits and traps: docs/crawler.md explains the fields."""
+        found: models.CrawlRunDetail = self._call(
+            "GET", f"/v1/crawl-runs/{_segment(run_id)}", {200: TypeAdapter(models.CrawlRunDetail)}, query={}, headers={}
+        )
+        return found
+
+    def start_crawl(self, body: models.Crawl) -> list[models.Task]:
+        """Crawl sites now
+
+        As Jobs of the cluster, or as a process beside the gateway. Its report is there after the next clean."""
+        found: list[models.Task] = self._call(
+            "POST", "/v1/crawls", {202: TypeAdapter(list[models.Task])}, query={}, headers={}, json_body=body, once=True
+        )
+        return found
+
+    def start_cleaning(self, body: models.Cleaning) -> list[models.Task]:
+        """Clean what is pending now
+
+        As a Job of the cluster, or as a process beside the gateway."""
+        found: list[models.Task] = self._call(
+            "POST",
+            "/v1/cleanings",
+            {202: TypeAdapter(list[models.Task])},
+            query={},
+            headers={},
+            json_body=body,
+            once=True,
+        )
+        return found
+
+    def list_tasks(self) -> list[models.Task]:
+        """Crawls and cleans that run or ran, newest first
+
+        The Jobs that the cluster still keeps, or the latest processes that were started beside a gateway."""
+        found: list[models.Task] = self._call(
+            "GET", "/v1/tasks", {200: TypeAdapter(list[models.Task])}, query={}, headers={}
+        )
+        return found
+
+    def read_task(self, stage: Literal["crawl", "clean"], name: str) -> models.TaskDetail:
+        """One of them, with its log
+
+        The end of what it wrote."""
+        found: models.TaskDetail = self._call(
+            "GET",
+            f"/v1/tasks/{_segment(stage)}/{_segment(name)}",
+            {200: TypeAdapter(models.TaskDetail)},
+            query={},
+            headers={},
+        )
+        return found
+
+    def list_queues(self) -> models.Queues:
+        """The job queues and their workers
+
+        A stalled job has lost its worker; another worker puts it back by itself."""
+        found: models.Queues = self._call("GET", "/v1/queues", {200: TypeAdapter(models.Queues)}, query={}, headers={})
+        return found
+
+    def list_jobs(
+        self,
+        *,
+        queue: str | None = None,
+        status: Literal["todo", "doing", "failed", "cancelled", "succeeded", "aborted"] | None = None,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> models.JobPage:
+        """Jobs, newest first
+
+        Those that wait, run, have failed or were cancelled; what succeeded is not kept."""
+        found: models.JobPage = self._call(
+            "GET",
+            "/v1/jobs",
+            {200: TypeAdapter(models.JobPage)},
+            query={"queue": queue, "status": status, "before": before, "limit": limit},
+            headers={},
+        )
+        return found
+
+    def read_job(self, job_id: int) -> models.JobDetail:
+        """One job with its events
+
+        404 also when it has succeeded meanwhile."""
+        found: models.JobDetail = self._call(
+            "GET", f"/v1/jobs/{_segment(job_id)}", {200: TypeAdapter(models.JobDetail)}, query={}, headers={}
+        )
+        return found
+
+    def retry_job(self, job_id: int) -> models.JobDetail:
+        """Put a failed job back into its queue
+
+        It gets one more try. 409 unless it has failed, or when the same work waits already."""
+        found: models.JobDetail = self._call(
+            "POST",
+            f"/v1/jobs/{_segment(job_id)}/retry",
+            {200: TypeAdapter(models.JobDetail)},
+            query={},
+            headers={},
+            once=True,
+        )
+        return found
+
+    def cancel_job(self, job_id: int) -> models.JobDetail:
+        """Take a waiting job out of its queue
+
+        409 when it runs already, or has ended."""
+        found: models.JobDetail = self._call(
+            "POST",
+            f"/v1/jobs/{_segment(job_id)}/cancellation",
+            {200: TypeAdapter(models.JobDetail)},
+            query={},
+            headers={},
+            once=True,
+        )
+        return found
+
+    def list_quarantine(
+        self, *, stage: str | None = None, before: str | None = None, limit: int | None = None
+    ) -> models.QuarantinePage:
+        """What the stages could not use, newest day first
+
+        With the reasons and their numbers."""
+        found: models.QuarantinePage = self._call(
+            "GET",
+            "/v1/quarantine",
+            {200: TypeAdapter(models.QuarantinePage)},
+            query={"stage": stage, "before": before, "limit": limit},
+            headers={},
+        )
+        return found
+
+    def read_quarantine(
+        self,
+        stage: str,
+        day: str,
+        batch: str,
+        *,
+        offset: int | None = None,
+        limit: int | None = None,
+        characters: int | None = None,
+    ) -> models.QuarantinedBatch:
+        """The records of a quarantined batch
+
+        As they were kept, with the reason."""
+        found: models.QuarantinedBatch = self._call(
+            "GET",
+            f"/v1/quarantine/{_segment(stage)}/{_segment(day)}/{_segment(batch)}",
+            {200: TypeAdapter(models.QuarantinedBatch)},
+            query={"offset": offset, "limit": limit, "characters": characters},
+            headers={},
+        )
+        return found
+
+    def replay_quarantine(self, body: models.Replay) -> models.Replayed:
+        """Try quarantined batches again
+
+        Raw documents are cleaned with today's code, recordings wait for the speech worker; what stays unusable stays there."""
+        found: models.Replayed = self._call(
+            "POST",
+            "/v1/quarantine/replays",
+            {202: TypeAdapter(models.Replayed)},
+            query={},
+            headers={},
+            json_body=body,
+            once=True,
+        )
+        return found
+
+    def list_adapters(self) -> models.Adapters:
+        """The adapters, and which one is active
+
+        `ETag` names what is active."""
+        found: models.Adapters = self._call(
+            "GET", "/v1/adapters", {200: TypeAdapter(models.Adapters)}, query={}, headers={}
+        )
+        return found
+
+    def activate_adapter(self, body: models.Activation, *, if_match: str) -> models.Adapters:
+        """Activate an adapter
+
+        `If-Match` has to carry the list's ETag. `yuqing llm sync` beside each server applies it within seconds to minutes."""
+        found: models.Adapters = self._call(
+            "PUT",
+            "/v1/adapters/active",
+            {200: TypeAdapter(models.Adapters)},
+            query={},
+            headers={"If-Match": if_match},
+            json_body=body,
+        )
+        return found
+
+    def roll_back_adapter(self, body: models.Rollback, *, if_match: str) -> models.Adapters:
+        """Back to the adapter before
+
+        `If-Match` has to carry the list's ETag. A second rollback goes forward again."""
+        found: models.Adapters = self._call(
+            "POST",
+            "/v1/adapters/rollback",
+            {200: TypeAdapter(models.Adapters)},
+            query={},
+            headers={"If-Match": if_match},
+            json_body=body,
+            once=True,
+        )
+        return found
+
+    def read_usage(self, *, company: int | None = None, days: int | None = None) -> models.Usage:
+        """Tokens by company and day
+
+        `today` is the whole installation's, beside the day's budget (`YUQING_LLM__DAILY_TOKENS`)."""
+        found: models.Usage = self._call(
+            "GET", "/v1/usage", {200: TypeAdapter(models.Usage)}, query={"company": company, "days": days}, headers={}
+        )
         return found

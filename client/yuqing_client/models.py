@@ -8,6 +8,31 @@ from typing import Any, Literal
 from yuqing_client.model import Model
 
 
+class Activation(Model):
+    """Which adapter is to be served."""
+
+    reason: str
+    adapter: str | None
+
+
+class ActiveAdapter(Model):
+    """What the servers are told to serve (None: the bare base), since when, and what was active before."""
+
+    adapter: str | None
+    previous: str | None
+    can_roll_back: bool
+    generation: int
+    activated_at: datetime
+    activated_by: str
+
+
+class Adapters(Model):
+    """`active` is None when none was ever activated: each server then serves what its settings say."""
+
+    active: ActiveAdapter | None
+    adapters: list[ListedAdapter]
+
+
 class Analysis(Model):
     """Of a document as a whole. score = P(positive) - P(negative), in [-1, 1]; confidence in [0, 1]."""
 
@@ -37,6 +62,34 @@ class AuditPage(Model):
 
     items: list[AuditLine]
     next_before: int | None
+
+
+class Batch(Model):
+    """How far a batch is: `answered` of `total` texts, and `failed` ones that cannot be analysed."""
+
+    id: int
+    state: Literal["waiting", "running", "done"]
+    created_at: datetime
+    finished_at: datetime | None
+    total: int
+    answered: int
+    failed: int
+
+
+class BatchAnswer(Model):
+    """The answer to the text at `place` (from 0), or why there is none; neither while it waits."""
+
+    place: int
+    doc_id: str | None
+    answer: dict[str, Any] | None
+    problem: dict[str, Any] | None
+
+
+class BatchAnswers(Model):
+    """A page of answers in the order of the questions; `next_after` is None on the last page."""
+
+    items: list[BatchAnswer]
+    next_after: int | None
 
 
 class ChangedCompany(Model):
@@ -77,6 +130,10 @@ class Changes(Model):
     kept: float
     added: float
     edited: bool
+
+
+class Cleaning(Model):
+    """The raw batches that are pending."""
 
 
 class CompanyMention(Model):
@@ -150,6 +207,60 @@ class CorrectionVersion(Model):
     author: str
     created_at: datetime
     replaced: dict[str, Any]
+
+
+class Crawl(Model):
+    """Which sites to crawl now."""
+
+    sites: list[str] = []
+
+
+class CrawlRun(Model):
+    """A site's crawl. `state`: stopped by a signal, failed (nothing could be read), flagged, or ok."""
+
+    run_id: str
+    site: str
+    state: Literal["ok", "flagged", "failed", "stopped"]
+    started_at: datetime
+    finished_at: datetime
+    complete: bool
+    found: int
+    found_new: int
+    new_articles: int
+    via_browser: int
+    pages: int
+    media: int
+    quarantined: int
+    errors: int
+    flags: list[Flag]
+
+
+class CrawlRunDetail(Model):
+    """A crawl with its whole report."""
+
+    run_id: str
+    site: str
+    state: Literal["ok", "flagged", "failed", "stopped"]
+    started_at: datetime
+    finished_at: datetime
+    complete: bool
+    found: int
+    found_new: int
+    new_articles: int
+    via_browser: int
+    pages: int
+    media: int
+    quarantined: int
+    errors: int
+    flags: list[Flag]
+    report: dict[str, Any]
+
+
+class CrawlRunPage(Model):
+    """Newest first; `next_before` is None on the last page."""
+
+    items: list[CrawlRun]
+    next_before: str | None
 
 
 class DocumentDetail(Model):
@@ -262,6 +373,13 @@ class First(Model):
     time: datetime
 
 
+class Flag(Model):
+    """What an operator should look at: `kind` for programs, `message` for people."""
+
+    kind: str
+    message: str
+
+
 class GroupMember(Model):
     """A document of the same reprint group, and what it changed in the group's first document (None: it is the first).
 
@@ -290,6 +408,36 @@ class Imported(Model):
     created: int
     updated: int
     unchanged: int
+
+
+class JobDetail(Model):
+    """A job with its events, the first one first."""
+
+    id: int
+    queue: str
+    task: str
+    status: Literal["todo", "doing", "failed", "cancelled", "succeeded", "aborted"]
+    priority: int
+    attempts: int
+    arguments: dict[str, Any]
+    deferred_at: datetime | None
+    scheduled_at: datetime | None
+    changed_at: datetime | None
+    events: list[JobEvent]
+
+
+class JobEvent(Model):
+    """What happened to a job, in procrastinate's words, and when."""
+
+    kind: str
+    at: datetime
+
+
+class JobPage(Model):
+    """Newest first; `next_before` is None on the last page."""
+
+    items: list[ListedJob]
+    next_before: int | None
 
 
 class KeyToMake(Model):
@@ -329,6 +477,33 @@ class Lineage(Model):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     latency_ms: int = 0
+
+
+class ListedAdapter(Model):
+    """An adapter: what it was trained on and how well it did, as its card says; `problem` in place of an unreadable card."""
+
+    name: str
+    is_active: bool
+    sha256: str | None
+    base: str | None
+    prompt_version: str | None
+    metrics: dict[str, Any]
+    problem: str | None
+
+
+class ListedJob(Model):
+    """A job; `arguments` name documents, recordings and companies by id."""
+
+    id: int
+    queue: str
+    task: str
+    status: Literal["todo", "doing", "failed", "cancelled", "succeeded", "aborted"]
+    priority: int
+    attempts: int
+    arguments: dict[str, Any]
+    deferred_at: datetime | None
+    scheduled_at: datetime | None
+    changed_at: datetime | None
 
 
 class ListedKey(Model):
@@ -393,6 +568,12 @@ class ModelVerdict(Model):
     grounded: bool
 
 
+class NewBatch(Model):
+    """Texts and documents to analyse by a job."""
+
+    items: list[Question]
+
+
 class NewCompany(Model):
     """A company, brand or person to watch: its names, and the words in which a name means something else."""
 
@@ -400,14 +581,6 @@ class NewCompany(Model):
     aliases: list[str] = []
     exclude_words: list[str] = []
     query: str | None = None
-
-
-class NewText(Model):
-    """A text to analyse, and the companies to judge in it."""
-
-    title: str = ""
-    text: str = ""
-    companies: list[str] = []
 
 
 class OwnKey(Model):
@@ -463,6 +636,83 @@ class ProblemError(Model):
     reason: str
 
 
+class QuarantinePage(Model):
+    """The newest day first; `next_before` is None on the last page. `stages` are those that have anything."""
+
+    stages: list[str]
+    items: list[Quarantined]
+    next_before: str | None
+
+
+class Quarantined(Model):
+    """An object of quarantine. `records` counts those that were looked at: all of them if `is_complete`."""
+
+    key: str
+    stage: str
+    day: str
+    batch: str
+    bytes: int
+    modified: datetime
+    is_replayable: bool
+    records: int
+    is_complete: bool
+    reasons: list[Reason]
+
+
+class QuarantinedBatch(Model):
+    """An object with some of its records; `next_offset` is None at its end."""
+
+    key: str
+    stage: str
+    day: str
+    batch: str
+    bytes: int
+    modified: datetime
+    is_replayable: bool
+    records: int
+    is_complete: bool
+    reasons: list[Reason]
+    items: list[QuarantinedRecord]
+    next_offset: int | None
+
+
+class QuarantinedRecord(Model):
+    """A record: its place in the object, the reason, and what was kept, of which long texts (`cut`) are shortened."""
+
+    place: int
+    reason: str
+    kept: dict[str, Any]
+    cut: list[str]
+
+
+class Question(Model):
+    """A text to analyse, or the id of a stored document; and the companies to judge in it."""
+
+    title: str = ""
+    text: str = ""
+    companies: list[str] = []
+    doc_id: str | None = None
+
+
+class QueueState(Model):
+    """A queue's jobs: `oldest_s` is the age of the job that has waited longest; `stalled` ones have lost their worker."""
+
+    name: str
+    waiting: int
+    running: int
+    failed: int
+    cancelled: int
+    stalled: int
+    oldest_s: float | None
+
+
+class Queues(Model):
+    """All queues; `workers` have shown a sign of life within the heartbeat's time."""
+
+    queues: list[QueueState]
+    workers: int
+
+
 class Quote(Model):
     """Characters [start, end) of the text of the version that was judged; for speech, the second."""
 
@@ -479,6 +729,13 @@ class QuoteOf(Model):
     start: int | None = None
 
 
+class Reason(Model):
+    """Why records were refused, and how many for it."""
+
+    reason: str
+    records: int
+
+
 class Recording(Model):
     """A document's recording; without lines until it has been transcribed."""
 
@@ -489,6 +746,25 @@ class Recording(Model):
     duration_s: float | None
     model: str | None
     lines: list[SpokenLine]
+
+
+class Replay(Model):
+    """What is to be tried again: keys as the list has them."""
+
+    keys: list[str]
+
+
+class Replayed(Model):
+    """What a replay began: a run of the cleaning (`started`), and recordings that wait for the speech worker again."""
+
+    started: list[Task]
+    recordings: int
+
+
+class Rollback(Model):
+    """Back to the adapter before."""
+
+    reason: str
 
 
 class Rotation(Model):
@@ -514,6 +790,31 @@ class Series(Model):
     name: str | None
     total: Tally
     points: list[Point]
+
+
+class SiteDay(Model):
+    """What a site's crawls of the last 24 hours brought together."""
+
+    runs: int
+    new_articles: int
+    errors: int
+    quarantined: int
+
+
+class SiteHealth(Model):
+    """A site: `state` and why. broken: its file cannot be read; failed: its last crawl read nothing; late: it was not
+    crawled at its last two times; flagged: its last crawl says that somebody should look; never: not crawled yet."""
+
+    name: str
+    state: Literal["broken", "failed", "late", "flagged", "never", "ok"]
+    reason: str
+    title: str
+    media_type: str | None
+    weight: float | None
+    schedule: str | None
+    verified: str | None
+    last: CrawlRun | None
+    day: SiteDay | None
 
 
 class Source(Model):
@@ -609,8 +910,31 @@ class Tally(Model):
     risk: list[int]
 
 
+class Task(Model):
+    """A run of a stage: a Job of the cluster, or a process of this machine. Who started it stands in the audit log.
+
+    `unknown`: a process whose gateway ended before it did."""
+
+    stage: Literal["crawl", "clean"]
+    name: str
+    kind: Literal["job", "process"]
+    state: Literal["running", "succeeded", "failed", "unknown"]
+    started_at: datetime | None
+
+
+class TaskDetail(Model):
+    """A run with the end of what it wrote; None when that is gone."""
+
+    stage: Literal["crawl", "clean"]
+    name: str
+    kind: Literal["job", "process"]
+    state: Literal["running", "succeeded", "failed", "unknown"]
+    started_at: datetime | None
+    log: str | None
+
+
 class TextAnalysis(Model):
-    """The answer; nothing of it is stored."""
+    """The answer. Documents keep the verdicts that they have."""
 
     sentiment: Literal["positive", "neutral", "negative"]
     score: float
@@ -688,6 +1012,29 @@ class Trend(Model):
     until: datetime
     interval: Literal["hour", "day", "week"]
     series: list[Series]
+
+
+class Usage(Model):
+    """The team's companies since a day, and the tokens that all teams' documents took today beside the day's budget (0: none)."""
+
+    since: str
+    items: list[UsageLine]
+    tokens: int
+    today: int
+    budget: int
+
+
+class UsageLine(Model):
+    """The verdicts on a company that were made on a UTC day: how many in all, by triage alone, taken over from a reprint's
+    original, and the company's share of the tokens (those of a document are shared by its companies)."""
+
+    day: str
+    company_id: int
+    company: str
+    verdicts: int
+    by_triage: int
+    inherited: int
+    tokens: int
 
 
 class VerboseTranscript(Model):

@@ -96,8 +96,10 @@ class Transport:
         kind = response.headers.get("content-type", "")
         if response.status_code == 204:
             return None
-        if not kind.startswith("application/json") or response.status_code not in answers:
+        if not kind.startswith("application/json"):
             return response.text
+        if response.status_code not in answers:
+            raise ApiError(response.status_code, {"detail": "this client does not know such an answer; is it older?"})
         found = answers[response.status_code].validate_json(response.content)
         if isinstance(found, Model):
             found._etag = response.headers.get("etag")

@@ -34,7 +34,7 @@ _MEANINGS = {
     401: "No API key, or one that does not exist, has expired or was revoked",
     403: "The key's scope does not include this",
     404: "It does not exist, or not for this team",
-    409: "It exists already, or the same request is under way",
+    409: "It exists already, is under way already, or cannot be changed so in its present state",
     413: "The body is too large",
     414: "The query is too long",
     422: "A parameter or the body is not valid; `errors` says which",
@@ -88,7 +88,8 @@ def describe(app: FastAPI) -> None:
                     operation["security"] = []
                 if "428" in operation["responses"]:
                     operation.setdefault("parameters", []).append(_IF_MATCH)
-                    operation["responses"]["200"]["headers"] = _ETAG
+                    good = min(operation["responses"])
+                    operation["responses"][good]["headers"] = _ETAG
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.api.answers import EDITS, PROBLEMS
+from gateway.api.answers import PROBLEMS
 from gateway.auth import Caller, key_with
 from gateway.filters import Limit
 from gateway.idempotency import IdempotentRoute
@@ -72,9 +72,7 @@ async def change_job(gateway: Gateway, caller: Caller, job_id: int, *, retry: bo
     return found
 
 
-@router.post(
-    "/jobs/{job_id}/retry", operation_id="retry_job", summary="Put a failed job back into its queue", responses=EDITS
-)
+@router.post("/jobs/{job_id}/retry", operation_id="retry_job", summary="Put a failed job back into its queue")
 async def retry(request: Request, job_id: JobPath, caller: Operator) -> JobDetail:
     """It gets one more try. 409 unless it has failed, or when the same work waits already."""
     return await change_job(gateway_of(request), caller, job_id, retry=True)
@@ -84,7 +82,6 @@ async def retry(request: Request, job_id: JobPath, caller: Operator) -> JobDetai
     "/jobs/{job_id}/cancellation",
     operation_id="cancel_job",
     summary="Take a waiting job out of its queue",
-    responses=EDITS,
 )
 async def cancel(request: Request, job_id: JobPath, caller: Operator) -> JobDetail:
     """409 when it runs already, or has ended."""

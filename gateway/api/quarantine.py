@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.api.answers import EDITS, PROBLEMS
+from gateway.api.answers import PROBLEMS
 from gateway.api.tasks import Task, start
 from gateway.auth import Caller, key_with
 from gateway.filters import Limit
@@ -149,7 +149,6 @@ async def _hear_again(gateway: Gateway, caller: Caller, keys: Sequence[str]) -> 
     status_code=202,
     operation_id="replay_quarantine",
     summary="Try quarantined batches again",
-    responses=EDITS,
 )
 async def replay(request: Request, wanted: Replay, caller: Operator) -> Replayed:
     """Raw documents are cleaned with today's code, recordings wait for the speech worker; what stays unusable stays there."""

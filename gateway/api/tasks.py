@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from gateway.api.answers import EDITS, PROBLEMS
+from gateway.api.answers import PROBLEMS
 from gateway.api.sites import health_of_sites
 from gateway.auth import Caller, key_with
 from gateway.idempotency import IdempotentRoute
@@ -109,15 +109,13 @@ async def start_crawl(gateway: Gateway, caller: Caller, sites: Sequence[str]) ->
     return await start(gateway, caller, "crawl", "crawl.start", sites=list(dict.fromkeys(sites)))
 
 
-@router.post("/crawls", status_code=202, operation_id="start_crawl", summary="Crawl sites now", responses=EDITS)
+@router.post("/crawls", status_code=202, operation_id="start_crawl", summary="Crawl sites now")
 async def crawl(request: Request, wanted: Crawl, caller: Operator) -> list[Task]:
     """As Jobs of the cluster, or as a process beside the gateway. Its report is there after the next clean."""
     return await start_crawl(gateway_of(request), caller, wanted.sites)
 
 
-@router.post(
-    "/cleanings", status_code=202, operation_id="start_cleaning", summary="Clean what is pending now", responses=EDITS
-)
+@router.post("/cleanings", status_code=202, operation_id="start_cleaning", summary="Clean what is pending now")
 async def clean(request: Request, _wanted: Cleaning, caller: Operator) -> list[Task]:
     """As a Job of the cluster, or as a process beside the gateway."""
     return await start(gateway_of(request), caller, "clean", "clean.start")

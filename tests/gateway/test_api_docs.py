@@ -19,6 +19,8 @@ def test_every_operation_is_in_the_documentation() -> None:
 
 
 def test_every_kind_of_answer_is_explained() -> None:
-    statuses = {status for verbs in openapi()["paths"].values() for one in verbs.values() for status in one["responses"]}
+    statuses = {
+        status for verbs in openapi()["paths"].values() for one in verbs.values() for status in one["responses"]
+    }
     explained = set(re.findall(r"\b[345]\d\d\b", DOCS.read_text(encoding="utf-8")))
     assert {status for status in statuses if status >= "400"} <= explained

@@ -17,6 +17,7 @@ from gateway.queries.cursors import BadCursor, Cursor
 from tests.gateway import rows
 from tests.gateway.conftest import running
 from tests.gateway.test_keys import bearer
+from tests.gateway.test_schema import STARTS
 
 pytestmark = pytest.mark.service
 
@@ -119,7 +120,7 @@ def test_hostile_values_everywhere(patient: httpx.Client, objects: dict[str, Any
                             answer = patient.get(address, params=always, headers={field: value.encode()[:900]})
                         told(answer, (name, field, value[:40]))
                         asked += 1
-            for body in BODIES if verb in ("post", "patch") else ():
+            for body in BODIES if verb in ("post", "patch", "put") and name not in STARTS else ():
                 for kind in ("application/json", "text/csv", "multipart/form-data; boundary=x", "text/plain", ""):
                     headers = {"Content-Type": kind, "If-Match": "*"}
                     answer = patient.request(verb.upper(), address, params=always, content=body, headers=headers)
