@@ -159,7 +159,7 @@ def test_an_integrators_day(
         assert api.list_verdicts(company.id).items
         # Trends, live, recordings.
         assert api.read_volume(company=company.id, interval="day").series
-        names = [event.name for event in api.stream_events(company=company.id, wait=0)]
+        names = [event.name for event in api.stream_events(company=company.id, wait=0, last_event_id="0-0")]
         assert {"document", "verdict"} <= set(names)
         sha256 = api.read_document(press["speech"]).recordings[0].sha256
         with api.read_media(sha256) as answer:

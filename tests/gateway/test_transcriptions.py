@@ -42,7 +42,7 @@ def other(address: str, database: Engine) -> Iterator[httpx.Client]:
 
 
 def send(client: httpx.Client, content: bytes = SOUND, wait: float = 0, **fields: str) -> httpx.Response:
-    files = {"file": ("../录音\n一.mp3", content, "text/html")}
+    files = {"file": ("../录音 一.mp3", content, "text/html")}
     return client.post(PATH, params={"wait": wait}, files=files, data={"model": "whisper-1", **fields})
 
 
@@ -135,7 +135,7 @@ def test_a_recording_belongs_to_those_who_sent_it(
     assert int(accepted.headers["retry-after"]) > 0
     state = accepted.json()
     assert accepted.headers["location"] == f"/v1/transcriptions/{sha256}"
-    assert (state["status"], state["name"], state["text"], state["bytes"]) == ("queued", "录音一.mp3", None, len(SOUND))
+    assert (state["status"], state["name"], state["text"], state["bytes"]) == ("queued", "录音 一.mp3", None, len(SOUND))
     assert jobs(database) == [(sha256, 10)], "the waiting job goes first now"
     assert store.get(f"media/{sha256[:2]}/{sha256}.bin") == SOUND, "stored where the table says"
     waits = api.get(paths[1])
@@ -237,11 +237,12 @@ def test_what_is_refused(
         httpx.Client(base_url=address, headers=bearer(key), trust_env=False, timeout=60) as client,
     ):
         is_problem(send(client, SOUND * 2), 413, "body-too-large")
-        parts = (b"--b\r\n", *[b"x" * 2**20] * 4)
+        head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n\r\n'
+        parts = (head, *[b"x" * 2**20] * 4)
         is_problem(client.post(PATH, content=iter(parts), headers=broken), 413, "body-too-large")
 
         def slow() -> Iterator[bytes]:
-            yield b"--b\r\n"
+            yield head
             time.sleep(2)
             yield b"x"
 
