@@ -702,7 +702,7 @@ class Yuqing(Transport):
     def revoke_key(self, key_id: int) -> None:
         """Revoke a key
 
-        At once, with the sessions that were opened with it. A key that has ended already stays so."""
+        With the sessions that were opened with it, at once; other gateways of the same database learn of it within seconds."""
         self._call("DELETE", f"/v1/keys/{_segment(key_id)}", {}, query={}, headers={})
 
     def rotate_key(self, key_id: int, body: models.Rotation) -> models.MadeKey:

@@ -135,7 +135,12 @@ def test_a_recording_belongs_to_those_who_sent_it(
     assert int(accepted.headers["retry-after"]) > 0
     state = accepted.json()
     assert accepted.headers["location"] == f"/v1/transcriptions/{sha256}"
-    assert (state["status"], state["name"], state["text"], state["bytes"]) == ("queued", "录音 一.mp3", None, len(SOUND))
+    assert (state["status"], state["name"], state["text"], state["bytes"]) == (
+        "queued",
+        "录音 一.mp3",
+        None,
+        len(SOUND),
+    )
     assert jobs(database) == [(sha256, 10)], "the waiting job goes first now"
     assert store.get(f"media/{sha256[:2]}/{sha256}.bin") == SOUND, "stored where the table says"
     waits = api.get(paths[1])
