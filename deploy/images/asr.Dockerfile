@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="yuqing-asr" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates python3.11 \
+    && apt-get install -y --no-install-recommends ca-certificates python3.11 tini \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 yuqing \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin yuqing \
@@ -45,5 +45,6 @@ ENV PATH=/opt/yuqing/bin:$PATH \
     LD_LIBRARY_PATH=/opt/yuqing/lib/python3.11/site-packages/nvidia/cublas/lib
 USER 10001:10001
 WORKDIR /var/lib/yuqing
-ENTRYPOINT ["yuqing"]
+# A process that is the first of its container is not ended by SIGTERM unless it says how; tini is the first, and passes it on.
+ENTRYPOINT ["tini", "--", "yuqing"]
 CMD ["transcribe", "--follow"]

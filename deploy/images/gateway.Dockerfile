@@ -26,7 +26,7 @@ LABEL org.opencontainers.image.title="yuqing-gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates python3.11 \
+    && apt-get install -y --no-install-recommends ca-certificates python3.11 tini \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 yuqing \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin yuqing \
@@ -44,5 +44,6 @@ WORKDIR /var/lib/yuqing
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/livez', timeout=3)"]
-ENTRYPOINT ["yuqing"]
+# A process that is the first of its container is not ended by SIGTERM unless it says how; tini is the first, and passes it on.
+ENTRYPOINT ["tini", "--", "yuqing"]
 CMD ["serve", "--host", "0.0.0.0"]

@@ -44,7 +44,7 @@ LABEL org.opencontainers.image.title="yuqing-llm" \
 # A C compiler stays in this image alone: Triton, in which vLLM's kernels for adapters are written, compiles its launchers
 # when the server starts.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev libnuma1 python3.11 python3.11-dev \
+    && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev libnuma1 python3.11 python3.11-dev tini \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 yuqing \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin yuqing \
@@ -63,5 +63,6 @@ ENV PATH=/opt/yuqing/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/yuqing
 EXPOSE 8001
-ENTRYPOINT ["yuqing"]
+# -s: in the cluster the pod's containers share their processes, and tini is not the first of them.
+ENTRYPOINT ["tini", "-s", "--", "yuqing"]
 CMD ["llm", "serve", "--host", "0.0.0.0", "--port", "8001"]
