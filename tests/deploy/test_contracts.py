@@ -64,7 +64,9 @@ def test_every_container_runs_a_command_that_exists(name: str) -> None:
         for container in own(pod):
             assert "command" not in container, "the image's ENTRYPOINT (tini, yuqing) would be lost"
             entry = instruction(container["image"], "ENTRYPOINT")
-            assert entry[0] == "tini", "the first process of a container ignores SIGTERM, and nobody reaps what it leaves"
+            assert entry[0] == "tini", (
+                "the first process of a container ignores SIGTERM, and nobody reaps what it leaves"
+            )
             assert entry[-1] in ("yuqing", "spark-entrypoint")
             if container["args"] == ["executor"]:
                 assert entry[-1] == "spark-entrypoint"
