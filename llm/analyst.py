@@ -11,6 +11,7 @@ from llm.analysis.analyze import AnalysisResult, analyze_document, version_of
 from llm.analysis.circuit import Circuit
 from llm.analysis.client import LLMClient
 from llm.analysis.schema import InvalidAnswer
+from llm.entity.judge import check_weights
 from llm.inheritance import hand_down, inherit, source_of
 from llm.locks import DocumentLocks
 from llm.records import Subject
@@ -41,6 +42,7 @@ class Analyst:
         self._pool = pool
         self._client = client
         self._settings = settings
+        check_weights(settings.llm)
         self._triage = load_triage() if settings.llm.triage else None
         self._locks = locks
         self.answers = Circuit.from_settings("the language model", settings.llm)

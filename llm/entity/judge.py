@@ -71,6 +71,12 @@ def put_together(said: str, alone: Label | None) -> Label:
     return label_of(opinion.probabilities(read))
 
 
+def check_weights(settings: LLMSettings) -> None:
+    """Raises OpinionError when the weights that the settings ask for were not fitted: before any document, not at the first."""
+    if settings.company_clauses != "off":
+        opinion.load(settings.company_clauses)
+
+
 def version(settings: LLMSettings) -> str:
     """What lineage adds to the prompt's version; "" where own clauses are not read."""
     return {"off": "", "rules": f"+{opinion.VERSION}-rules", "llm": f"+{opinion.VERSION}"}[settings.company_clauses]

@@ -1,7 +1,8 @@
 """A company's sentiment out of several readings of its own clauses: their words, triage, and the language model.
 
 P(label) ∝ exp(w · features + b), multinomial logistic regression, fitted on the dev part of tests/data/entity_sentiment; its
-probabilities are calibrated there, too. The weights are a small JSON file, shipped.
+probabilities are calibrated there, too. The weights are a small JSON file. Those without the language model are shipped; those with
+it are fitted for the adapter that is served.
 """
 
 import json
@@ -117,8 +118,8 @@ def load(name: str, path: Path = SHIPPED) -> Opinion:
             raise ValueError(f"weights of shape {found.weights.shape}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OpinionError(
-            f"the weights {name} in {path} cannot be read: {error!r}",
-            cure="restore the file, or fit them: `yuqing llm fit-entities`",
+            f"the weights {name} in {path} cannot be used: {error!r}",
+            cure="fit them, with the language model's server running: `yuqing llm entities fit`, or restore the file",
         ) from None
     return found
 

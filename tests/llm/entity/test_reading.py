@@ -108,7 +108,7 @@ def test_damaged_weights_are_one_clear_error(tmp_path: object) -> None:
     path = Path(str(tmp_path)) / "opinion.json"
     for content in ("{", '{"models": {}}', '{"models": {"llm": {"weights": [[1]], "biases": [1]}}}'):
         path.write_text(content)
-        with pytest.raises(OpinionError, match="cannot be read"):
+        with pytest.raises(OpinionError, match="cannot be used"):
             opinion.load("llm", path)
 
 
