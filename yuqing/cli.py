@@ -1,10 +1,13 @@
 """The `yuqing` command. A stage's commands are listed when its dependency is installed, and loaded when used."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from types import FrameType
 from typing import Any
 
 import typer
@@ -117,9 +120,23 @@ def report(error: YuqingError) -> None:
         sys.stderr.write(f"  -> {error.cure}\n")
 
 
+def _end_on_sigterm() -> None:
+    """Let SIGTERM end the command as an exit does, where it does not do more itself.
+
+    The first process of a container gets no signal for which it has no handler: Kubernetes would wait in vain and kill it.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signal.SIGTERM)  # the status that a shell gives a command that SIGTERM has ended
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; an expected failure is shown without a traceback and exits with status 2."""
     run: Callable[..., Any] = typer.main.get_command(app)
+    _end_on_sigterm()
     try:
         run(arguments, prog_name="yuqing")
     except YuqingError as error:

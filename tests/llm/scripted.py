@@ -40,10 +40,14 @@ def chat(text: str, finish: str = "stop") -> dict[str, Any]:
 
 @dataclass
 class Scripted:
-    """`mode`: well, away (the connection is cut), slow, memory (HTTP 500), garbage (no JSON), nonsense (not the schema's), key."""
+    """`delay_s` is waited before each answer; `mode` is one of these.
+
+    well, away (the connection is cut), slow, memory (HTTP 500), garbage (no JSON), nonsense (not the schema's), key.
+    """
 
     url: str = ""
     mode: str = "well"
+    delay_s: float = 0
     asked: list[str] = field(default_factory=list)
 
 
@@ -61,6 +65,7 @@ def scripted_server() -> Iterator[Scripted]:
 
         def _answer(self, body: dict[str, Any]) -> None:
             state.asked.append(state.mode)
+            time.sleep(state.delay_s)
             if state.mode == "away":
                 self.close_connection = True
                 self.connection.close()

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from llm.adapters import load_adapter
 from tests.llm.conftest import Server
 from tests.yuqing.cluster.api_server import ApiServer
 from tests.yuqing.cluster.conftest import pod
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.service
 def test_the_shipped_adapter_is_rolled_out(
     server: ApiServer, llm_server: Server, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.put(folder_of("inews-v1") + "card.json", json.dumps({"sha256": "1" * 64}).encode())
+    adapter = load_adapter("inews-v1")
+    store.put(folder_of(adapter.served_name) + "card.json", json.dumps({"sha256": adapter.digest}).encode())
     monkeypatch.setenv("YUQING_CLUSTER__KUBECONFIG", str(server.kubeconfig()))
     monkeypatch.setenv("YUQING_LLM__API_KEY", llm_server.environment["YUQING_LLM__API_KEY"])
     get_settings.cache_clear()
@@ -30,7 +32,7 @@ def test_the_shipped_adapter_is_rolled_out(
     server.put("pods", pod("llm-1", "llm"))
     server.ports["llm-1"] = urlsplit(llm_server.environment["YUQING_LLM__URL"]).port or 0
     told: list[str] = []
-    outcome = roll_out(Cluster(settings), store, settings, "inews-v1", by="lin", tell=told.append)
+    outcome = roll_out(Cluster(settings), store, settings, adapter.served_name, by="lin", tell=told.append)
     assert outcome.pods == ("llm-1",)
     assert outcome.agreement >= settings.cluster.canary_agreement
     assert read_active(store).active == outcome.active

@@ -1,0 +1,52 @@
+"""SIGTERM of the driver: it ends with its Java in time, and the next run goes on as if nothing had been."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import Engine
+
+from cleaning.job import clean_pending
+from tests.cleaning.conftest import WriteBatch
+from tests.cleaning.test_faults import count, forget, snapshot, write_batches
+from tests.kubelet import first_process, start, terminate
+from yuqing.objects import ObjectStore
+from yuqing.settings import Settings
+
+
+@pytest.mark.service
+@pytest.mark.slow
+@pytest.mark.parametrize("spark_from_bytes", [0, 2**30])
+def test_the_driver_ends_in_time_and_nothing_is_lost(
+    settings: Settings,
+    environment: dict[str, str],
+    store: ObjectStore,
+    database: Engine,
+    write_batch: WriteBatch,
+    company: Callable[..., int],
+    tmp_path: Path,
+    spark_from_bytes: int,
+) -> None:
+    company("苹果公司", ["苹果"])
+    write_batches(write_batch, 8)
+    clean_pending(settings)
+    undisturbed = snapshot(database, store)
+    forget(database, store)
+    given = {**environment, "YUQING_CLEANING__SPARK_FROM_BYTES": str(spark_from_bytes)}
+    with (tmp_path / "log").open("wb") as log:
+        process = start(["clean"], given, log)
+        deadline = time.monotonic() + 240
+        while process.poll() is None and count(database, "staged_articles") == 0:
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
+            time.sleep(0.02)
+        children = [] if process.poll() is not None else psutil.Process(first_process(process)).children(recursive=True)
+        if process.poll() is None:
+            assert terminate(process, 60) == 143, (tmp_path / "log").read_text()[-3000:]
+        gone, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    if spark_from_bytes == 0:
+        assert gone
+    clean_pending(settings)
+    assert snapshot(database, store) == undisturbed

@@ -1,0 +1,60 @@
+"""Ending a process as the kubelet does: the first process of its namespace, SIGTERM, a grace period, SIGKILL.
+
+The kernel gives a namespace's first process no signal for which it has no handler: a command that counts on SIGTERM's default
+would be killed when the grace period is over.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+
+@cache
+def _namespace() -> tuple[str, ...]:
+    for options in ((), ("--user", "--map-root-user")):
+        command = ("unshare", *options, "--pid", "--fork", "--kill-child")
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    return ()  # where namespaces are forbidden, an ordinary process
+
+
+def start(
+    arguments: list[str], environment: Mapping[str, str], output: IO[bytes], **options: Any
+) -> subprocess.Popen[bytes]:
+    """`yuqing ARGUMENTS...` as the first process of a PID namespace; both outputs go to a file."""
+    command = [*_namespace(), sys.executable, "-m", "yuqing", *arguments]
+    return subprocess.Popen(
+        command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
+    )
+
+
+def first_process(process: subprocess.Popen[bytes]) -> int:
+    """The process in the namespace, by its number outside."""
+    if not _namespace():
+        return process.pid
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.01)
+    raise AssertionError("the process did not start")
+
+
+def terminate(process: subprocess.Popen[bytes], grace_s: float) -> int:
+    """SIGTERM, and the status with which the process ends within its grace period. Fails when it does not."""
+    os.kill(first_process(process), signal.SIGTERM)
+    try:
+        return process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"it did not end within {grace_s:g} s, and the kubelet would have killed it") from None
+    finally:
+        if process.poll() is None:
+            os.kill(first_process(process), signal.SIGKILL)
+            process.wait()
