@@ -135,16 +135,19 @@ def _print_status(found: Status, now: datetime) -> None:
 @app.command("trigger")
 def trigger(
     name: Annotated[str, typer.Argument(help="A CronJob of the namespace.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGUMENT]...", help="In place of its container's: a yuqing command.")
+    ] = None,
     wait: Annotated[float | None, typer.Option(min=1, help="Wait for the Job's end, at most so many seconds.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also beside a Job of it that runs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a Job of a CronJob now. With --wait the exit status is 1 unless it succeeds in time."""
+    """Make a Job of a CronJob now, as `trigger backup restore latest`. With --wait the status is 1 unless it succeeds in time."""
     from yuqing.cluster.jobs import trigger as start
     from yuqing.cluster.jobs import wait_for
 
     cluster = _cluster()
-    made = start(cluster, name, force=force)
+    made = start(cluster, name, arguments=arguments or None, force=force)
     reached = wait_for(cluster, made.name, wait) if wait else "running"
     if as_json:
         typer.echo(json.dumps({"job": made.name, "cronjob": made.cronjob, "state": reached}))

@@ -89,6 +89,9 @@ def test_status_without_rights_to_some_things_shows_the_rest(system: ApiServer) 
 def test_trigger_says_the_job_and_waits_when_it_is_told_to(system: ApiServer) -> None:
     started = CliRunner().invoke(app, ["trigger", "crawl-news"], catch_exceptions=False)
     assert started.output.startswith("crawl-news-") and started.output.endswith(": started\n")
+    other = CliRunner().invoke(app, ["trigger", "clean", "restore", "latest", "--json"], catch_exceptions=False)
+    job = system.objects[("jobs", "yuqing", json.loads(other.output)["job"])]
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["restore", "latest"]
     for kind, code in (("Complete", 0), ("Failed", 1)):
         system.on_create = lambda job, kind=kind: system.change(  # type: ignore[misc]
             "jobs", job["metadata"]["name"], status={"conditions": [{"type": kind, "status": "True"}]}

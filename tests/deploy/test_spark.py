@@ -1,0 +1,96 @@
+"""The driver's arguments of the manifest: Spark knows every option, and a clean runs with them on a separate executor."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import Engine
+
+from cleaning.job import clean_pending
+from tests.cleaning.conftest import WriteBatch
+from tests.cleaning.conftest import company as company  # fixtures
+from tests.cleaning.conftest import write_batch as write_batch
+from tests.cleaning.test_faults import forget, snapshot, write_batches
+from yuqing.objects import ObjectStore
+from yuqing.settings import Settings
+
+DRIVER = Path(__file__).parents[2] / "deploy/k8s/base/clean/driver.yaml"
+# What the kubelet puts into the variables of the pod.
+POD = {"POD_NAME": "clean-1", "POD_NAMESPACE": "yuqing", "POD_IP": "127.0.0.1", "EXECUTOR_IMAGE": "yuqing/spark:1"}
+
+
+def variables() -> dict[str, str]:
+    """The container's own variables as the kubelet expands them."""
+    (cronjob,) = [item for item in yaml.safe_load_all(DRIVER.read_text()) if item["kind"] == "CronJob"]
+    (container,) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"][0] == "clean"
+    found = {item["name"]: item["value"] for item in container["env"] if "value" in item}
+    for name, value in POD.items():
+        found = {key: text.replace(f"$({name})", value) for key, text in found.items()}
+    return {key: text for key, text in found.items() if key.startswith("YUQING_")}
+
+
+def options() -> dict[str, Any]:
+    """The options that go to Spark."""
+    found: dict[str, Any] = json.loads(variables()["YUQING_CLEANING__SPARK_OPTIONS"])
+    return found
+
+
+def test_spark_knows_every_option() -> None:
+    """A name with a typing error is none that Spark would complain of."""
+    import pyspark
+
+    jars = sorted((Path(pyspark.__file__).parent / "jars").glob("spark-*.jar"))
+    wanted = {name.encode(): name for name in options()}
+    for jar in jars:
+        if not jar.name.startswith(("spark-core", "spark-kubernetes", "spark-common")):
+            continue
+        with zipfile.ZipFile(jar) as archive:
+            for entry in archive.namelist():
+                if entry.endswith(".class") and ("/config/" in entry or "/k8s/Config" in entry or "Conf" in entry):
+                    data = archive.read(entry)
+                    wanted = {key: name for key, name in wanted.items() if key not in data}
+    assert list(wanted.values()) == []
+    assert not [value for value in options().values() if "$(" in value], "a variable that no pod has"
+    assert variables()["YUQING_CLEANING__MASTER"].startswith("k8s://https://")
+
+
+@pytest.mark.slow
+@pytest.mark.service
+def test_a_clean_runs_with_the_drivers_arguments(
+    settings: Settings,
+    environment: dict[str, str],
+    store: ObjectStore,
+    database: Engine,
+    write_batch: WriteBatch,
+    company: Callable[..., int],
+    tmp_path: Path,
+) -> None:
+    company("苹果公司", ["苹果"])
+    write_batches(write_batch, 4)
+    clean_pending(settings)
+    undisturbed = snapshot(database, store)
+    forget(database, store)
+    given = {
+        **variables(),
+        # One worker that has room for an executor of the manifest's size, in place of the cluster and its image.
+        "YUQING_CLEANING__MASTER": "local-cluster[1,2,4096]",
+        "YUQING_CLEANING__EXECUTOR_PYTHON": sys.executable,
+        "YUQING_CLEANING__SPARK_FROM_BYTES": "0",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    command = [sys.executable, "-m", "yuqing", "clean", "--json"]
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.run(
+            command, env={**os.environ, **environment, **given}, stdout=out, stderr=errors, timeout=500, check=False
+        )
+    assert process.returncode == 0, (tmp_path / "errors").read_text()[-3000:]
+    assert json.loads((tmp_path / "out").read_text())["batches"] == 4
+    assert snapshot(database, store) == undisturbed
