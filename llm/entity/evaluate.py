@@ -18,6 +18,7 @@ from llm.entity.calibration import expected_calibration_error
 from llm.entity.judge import OwnClauses, label_text, own_clauses, reread
 from llm.entity.opinion import Floats
 from llm.inews import DatasetError
+from llm.triage.answers import open_to_go_on
 from llm.triage.evaluate import measure
 from llm.triage.model import load as load_triage
 from llm.triage.model import probabilities_of
@@ -99,7 +100,7 @@ def _numbers(label: Label | None) -> list[Any] | None:
 
 
 async def _ask(documents: Sequence[LabelledDocument], settings: Settings, path: Path, known: set[str]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with open_to_go_on(path) as file:
         async with LLMClient(llm_endpoint(settings), settings.llm) as client:
 
             async def one(document: LabelledDocument) -> None:

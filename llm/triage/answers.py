@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -49,9 +50,17 @@ def read_answers(path: Path, documents: int) -> dict[int, Label]:
     return found
 
 
+def open_to_go_on(path: Path) -> TextIO:
+    """The file opened to append lines; a last line that was cut off (by kill -9, a full disk) is removed first."""
+    if path.exists():
+        whole = path.read_bytes()
+        os.truncate(path, whole.rfind(b"\n") + 1)
+    return path.open("a", encoding="utf-8")
+
+
 async def _ask(documents: Sequence[LabelledNews], settings: Settings, path: Path, known: dict[int, Label]) -> None:
     room = asyncio.Semaphore(settings.llm.concurrency)
-    with path.open("a", encoding="utf-8") as file:
+    with open_to_go_on(path) as file:
         async with LLMClient(llm_endpoint(settings), settings.llm) as client:
 
             async def one(place: int) -> None:

@@ -86,8 +86,11 @@ def scripted_server() -> Iterator[Scripted]:
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             schema = asked["response_format"]["json_schema"]["schema"]
-            count = schema["properties"]["companies"]["maxItems"]
-            text = answer([judged(number) for number in range(1, count + 1)])
+            if "companies" in schema["properties"]:
+                count = schema["properties"]["companies"]["maxItems"]
+                text = answer([judged(number) for number in range(1, count + 1)])
+            else:  # a label alone
+                text = '{"sentiment":"negative"}'
             self._answer(chat("好的，这是负面的。" if state.mode == "nonsense" else text))
 
         def log_message(self, *_: Any) -> None:

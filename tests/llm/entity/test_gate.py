@@ -2,11 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from llm.entity.evaluate import evaluate, load
+from llm.entity.evaluate import answers_of, evaluate, fit, load
 from llm.inews import DatasetError
+from tests.llm.conftest import Server
+from tests.llm.scripted import scripted_server
+from yuqing.settings import load_settings
 
 DOCUMENTS = Path(__file__).parents[2] / "data" / "entity_sentiment" / "documents.jsonl"
 FLOORS = json.loads((Path(__file__).parent / "floors.json").read_text(encoding="utf-8"))
@@ -38,6 +43,45 @@ def test_the_rules_alone_are_better_than_the_documents_label() -> None:
     assert found["evidence"]["quotes"] >= floor["evidence_quotes"]
     assert found["evidence"]["grounded"] >= floor["grounded"]
     assert found["ece"] <= floor["ece_most"]
+
+
+def _measured(url: str, key: str, answers: Path, *, few: bool) -> dict[str, Any]:
+    """Ask the server about the documents, fit on dev, measure on test."""
+    llm = load_settings().llm.model_copy(update={"url": url, "api_key": SecretStr(key)})
+    settings = load_settings().model_copy(update={"llm": llm})
+    documents = load(DOCUMENTS)[: 24 if few else None]
+    known = answers_of(documents, answers, settings)
+    dev, test = ([each for each in documents if each.part == part] for part in ("dev", "test"))
+    return evaluate(test, known, model=fit(dev, known))
+
+
+def test_answers_are_asked_once_and_weights_fitted_with_them(tmp_path: Path) -> None:
+    answers = tmp_path / "answers.jsonl"
+    with scripted_server() as server:
+        found = _measured(server.url, "key", answers, few=True)
+        asked = len(server.asked)
+    assert asked > 24
+    # The scripted model calls everything negative; the words still decide.
+    assert found["llm_on_clauses"]["accuracy"] < found["accuracy"]
+    assert found["copied_llm"] < found["macro_f1"]
+    lines = answers.read_text(encoding="utf-8").splitlines()
+    answers.write_text("\n".join(lines[:-1]) + '\n{"id": "cut', encoding="utf-8")
+    with scripted_server() as server:
+        assert _measured(server.url, "key", answers, few=True) == found
+        assert 0 < len(server.asked) < asked
+
+
+@pytest.mark.slow
+@pytest.mark.service
+@pytest.mark.timeout(1800)
+def test_with_the_language_model_companies_are_told_apart(llm_server: Server, tmp_path: Path) -> None:
+    """Some 450 labels of a dozen tokens: minutes on two cores that nobody else uses."""
+    environment = llm_server.environment
+    answers = tmp_path / "answers.jsonl"
+    found = _measured(environment["YUQING_LLM__URL"], environment["YUQING_LLM__API_KEY"], answers, few=False)
+    assert found["macro_f1"] - max(found["copied_human"], found["copied_llm"]) >= 0.10
+    assert found["evidence"]["companies"] >= 0.80
+    assert found["evidence"]["quotes"] >= 0.80
 
 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from llm.analysis.scores import Label
 from llm.inews import DatasetError
 from llm.triage import ensemble
-from llm.triage.answers import read_answers
+from llm.triage.answers import open_to_go_on, read_answers
 from llm.triage.cascade import is_sure
 from llm.triage.model import TriageError, label_of
 from llm.triage.thresholds import accepted, apply, least_confidence, trade_offs
@@ -79,6 +79,9 @@ def test_answers_go_on_where_a_file_was_cut(tmp_path: Path) -> None:
     line = {"id": 1, "sentiment": "neutral", "score": 0.1, "confidence": 0.8}
     path.write_text(json.dumps(line) + "\n" + json.dumps({"id": 2, "error": "cut"}) + '\n{"id": 3, "senti')
     assert read_answers(path, 4) == {1: Label("neutral", 0.1, 0.8)}
+    with open_to_go_on(path) as file:
+        file.write(json.dumps({**line, "id": 3}) + "\n")
+    assert set(read_answers(path, 4)) == {1, 3}
     assert read_answers(tmp_path / "none", 4) == {}
     path.write_text("nonsense\n" + json.dumps(line))
     with pytest.raises(DatasetError, match="line 1"):
