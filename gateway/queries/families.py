@@ -72,18 +72,30 @@ async def top_families(
 ) -> tuple[Family, ...]:
     """The families with the widest reach in the period, of two documents and more. Two statements."""
     weighed = values(column("site", String), column("weight", Float), name="weighed").data(list(weights.items()))
+    columns = (Coverage.group_id, Coverage.doc_id, Coverage.site, Coverage.time, Coverage.risk_level)
+    covered = (
+        select(*columns)
+        .where(*fits(Coverage, team_id, wanted))
+        .cte("rows")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
+    )
+    # Most texts are in one document: they are left out before anything else is counted, and nothing is sorted for it.
+    reprinted = (
+        select(covered.c.group_id)
+        .group_by(covered.c.group_id)
+        .having(func.min(covered.c.doc_id) < func.max(covered.c.doc_id))
+    )
     per_site = (
         select(
-            Coverage.group_id,
-            Coverage.site,
-            # Of one company each document has one row; to count distinct ones costs a sort.
-            (func.count(Coverage.doc_id.distinct()) if wanted.company_id is None else func.count()).label("documents"),
-            func.min(Coverage.time).label("first"),
-            func.max(Coverage.time).label("latest"),
-            func.max(Coverage.risk_level).label("risk"),
+            covered.c.group_id,
+            covered.c.site,
+            func.count(covered.c.doc_id.distinct()).label("documents"),
+            func.min(covered.c.time).label("first"),
+            func.max(covered.c.time).label("latest"),
+            func.max(covered.c.risk_level).label("risk"),
         )
-        .where(*fits(Coverage, team_id, wanted))
-        .group_by(Coverage.group_id, Coverage.site)
+        .where(covered.c.group_id.in_(reprinted))
+        .group_by(covered.c.group_id, covered.c.site)
         .subquery()
     )
     weight = func.coalesce(weighed.c.weight, ORDINARY) if weights else literal(ORDINARY)
@@ -100,7 +112,6 @@ async def top_families(
         )
         .select_from(per_site.outerjoin(weighed, weighed.c.site == per_site.c.site) if weights else per_site)
         .group_by(per_site.c.group_id)
-        .having(func.sum(per_site.c.documents) > 1)
         .order_by(reach.desc(), func.max(per_site.c.latest).desc(), per_site.c.group_id)
         .limit(limit)
     )

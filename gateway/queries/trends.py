@@ -90,11 +90,10 @@ class Keyword:
     before: int
 
 
-def _counts() -> list[ColumnElement[Any]]:
-    """The columns of a Tally: documents (each once), verdicts by sentiment, verdicts by risk level."""
-    sentiments = [func.count().filter(Coverage.sentiment == sentiment) for sentiment in SENTIMENTS]
-    levels = [func.count().filter(Coverage.risk_level == level) for level in LEVELS]
-    return [*sentiments, *levels]
+def _counts(sentiment: Any = Coverage.sentiment, level: Any = Coverage.risk_level) -> list[ColumnElement[Any]]:
+    """The columns of a Tally: verdicts by sentiment, verdicts by risk level."""
+    sentiments = [func.count().filter(sentiment == value) for value in SENTIMENTS]
+    return [*sentiments, *(func.count().filter(level == value) for value in LEVELS)]
 
 
 def _documents(wanted: DocumentFilter, grouped_by_company: bool) -> ColumnElement[int]:
@@ -196,17 +195,17 @@ async def series(
 
 
 def _by_document(team_id: int, wanted: DocumentFilter, interval: Interval, zone: ZoneInfo) -> Select[Any]:
-    """A team's coverage by interval. Documents are put together in the order of their index, which needs no sort."""
-    counts = [column.label(f"count_{number}") for number, column in enumerate(_counts())]
-    documents = (
-        select(Coverage.time, Coverage.doc_id, *counts)
+    """A team's coverage by interval. A document counts where its rows begin in the order of their index: nothing is sorted."""
+    order = (Coverage.time.desc(), Coverage.doc_id)
+    begins = func.lag(Coverage.doc_id).over(order_by=order).is_distinct_from(Coverage.doc_id).label("begins")
+    rows = (
+        select(Coverage.time, Coverage.sentiment, Coverage.risk_level, begins)
         .where(*fits(Coverage, team_id, wanted))
-        .group_by(Coverage.time, Coverage.doc_id)
         .subquery()
     )
-    sums = [cast(func.sum(documents.c[count.name]), Integer) for count in counts]
-    bucket = func.date_trunc(interval, documents.c.time, zone.key)
-    return select(bucket, null(), func.count(), *sums).group_by(bucket)
+    bucket = func.date_trunc(interval, rows.c.time, zone.key)
+    counts = _counts(rows.c.sentiment, rows.c.risk_level)
+    return select(bucket, null(), func.count().filter(rows.c.begins), *counts).group_by(bucket)
 
 
 async def _names(connection: AsyncConnection, company_ids: list[int]) -> dict[str | None, str]:
