@@ -2,7 +2,7 @@
 # Resolve pyproject.toml and vllm.in and write main.txt and vllm.txt: every package with version and hashes. Then images/: what each
 # pod's image installs, the versions those of main.txt, and vLLM for CUDA.
 # Versions that are locked stay as they are unless something new contradicts them; `make-locks.sh --upgrade` resolves all anew.
-# Needs uv (pip install uv) and, where torch's CPU wheel is not on the default index, UV_FIND_LINKS or UV_EXTRA_INDEX_URL.
+# Needs uv (of the dev extra: PATH=$PWD/.venv/bin:$PATH) and, where torch's CPU wheel is not on the default index, UV_FIND_LINKS or UV_EXTRA_INDEX_URL.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 torch="torch==2.13.0+cpu"
