@@ -66,6 +66,10 @@ environment() { # folder, lock file, what to say, then a command that finishes i
 
 ourselves() { pip_quietly "$1" --quiet --no-build-isolation --config-settings editable_mode=compat --editable . 2>/dev/null; }
 
+unpacked() { # folder, Debian package: its files into the folder
+    (cd "$1" && apt-get -o APT::Sandbox::User=root -qq download "$2" && dpkg-deb -x "$2"_*.deb .) 2>/dev/null
+}
+
 cluster_tools() { # what tests/deploy checks the manifests with; CONTRIBUTING.md says how to get them elsewhere
     if ! command -v kubectl >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         local package version
@@ -82,9 +86,8 @@ cluster_tools() { # what tests/deploy checks the manifests with; CONTRIBUTING.md
         say "promtool, out of Debian's package prometheus"
         local folder
         folder=$(mktemp -d)
-        [ "$(id -u)" -ne 0 ] || chmod 755 "$folder"
-        # Unpacked, not installed: the package would start a server.
-        if (cd "$folder" && apt-get -o APT::Sandbox::User=root -qq download prometheus && dpkg-deb -x prometheus_*.deb .) 2>/dev/null; then
+        # Unpacked, not installed: the package would start a server. Without apt's lists, which only root may fetch, it is not found.
+        if unpacked "$folder" prometheus || { [ "$(id -u)" -eq 0 ] && apt-get update -qq && unpacked "$folder" prometheus; }; then
             install -m 755 "$folder/usr/bin/promtool" .venv/bin/promtool
         else
             echo "promtool could not be had from apt: alerts cannot be checked (CONTRIBUTING.md)."
