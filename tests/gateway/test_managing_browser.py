@@ -36,9 +36,9 @@ def admin(database: Engine, key: str) -> str:
 
 
 def shown(browser: webdriver.Chrome, css: str) -> str:
-    """The text of the element, once it is there."""
-    wait(browser).until(lambda b: b.find_elements(By.CSS_SELECTOR, css))
-    return browser.find_element(By.CSS_SELECTOR, css).text
+    """The text of the element, once it is there; asked in one step, because htmx may replace it at any moment."""
+    script = "return document.querySelector(arguments[0])?.innerText"
+    return str(wait(browser).until(lambda b: b.execute_script(script, css)))
 
 
 def test_a_company_is_previewed_while_typing_and_watched(
@@ -92,7 +92,7 @@ def test_what_is_in_quarantine_is_read_and_replayed(
     wait(browser).until(lambda b: "/operations/tasks/clean/" in b.current_url)
     wait(browser).until(lambda b: "已完成" in shown(b, "#task .state"))
     browser.get(f"{address}/operations/quarantine?stage=cleaning")
-    assert browser.find_element(By.CSS_SELECTOR, ".quarantine .num").text == "1"
+    assert browser.find_element(By.CSS_SELECTOR, ".quarantine tbody .num").text == "1"
     with database.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM documents")).scalar_one() == 1
     assert complaints(browser) == []
