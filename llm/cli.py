@@ -348,12 +348,14 @@ def ready(
 
 @app.command("merge")
 def merge() -> None:
-    """Merge the settings' adapter into their base, unless that was done; prints the folder."""
-    from llm.merge import served_path
+    """Merge the adapter that a server would serve now into its base, unless that was done; prints the folder."""
+    from llm.merge import base_path, merged_path
+    from llm.registry import to_serve
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
-    typer.echo(served_path(settings))
+    adapter = to_serve(settings)
+    typer.echo(merged_path(settings, adapter) if adapter else base_path(settings))
 
 
 @app.command("dataset")

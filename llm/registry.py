@@ -116,10 +116,31 @@ def in_place_of(seen: Seen, settings: Settings) -> Choice:
     """What an activation replaces: the active choice, or what the settings name while nothing was ever activated."""
     if seen.active is not None:
         return seen.active
+    adapter = of_the_settings(settings)
+    return Choice(adapter=adapter.served_name, sha256=adapter.digest) if adapter else Choice(adapter=None, sha256=None)
+
+
+def _is_named(settings: Settings) -> bool:
+    """Whether the settings name an adapter expressly, and do not merely have their default."""
+    return "adapter" in settings.llm.model_fields_set and bool(settings.llm.adapter)
+
+
+def of_the_settings(settings: Settings) -> Adapter | None:
+    """The adapter that the settings name; None for none, and where the default's is not for this base.
+
+    Raises AdapterError when one that was named expressly is for another base.
+    """
     if not settings.llm.adapter:
-        return Choice(adapter=None, sha256=None)
+        return None
     adapter = load_adapter(settings.llm.adapter)
-    return Choice(adapter=adapter.served_name, sha256=adapter.digest)
+    try:
+        check_base(adapter, base_sha256(settings))
+    except AdapterError as error:
+        if _is_named(settings):
+            raise
+        log.info("the default adapter is for another base", adapter=adapter.name, reason=error.message)
+        return None
+    return adapter
 
 
 def check_compared(card: dict[str, Any], name: str, replaced: Choice) -> None:
@@ -166,7 +187,7 @@ def wanted(settings: Settings) -> Choice | None:
     None: nothing was ever activated (or there is no S3), the settings' default applies. While S3 is away it is what was
     active when it last answered.
     """
-    if "adapter" in settings.llm.model_fields_set:
+    if _is_named(settings):
         return None
     kept = _last_seen(settings)
     try:
@@ -194,12 +215,11 @@ def to_serve(settings: Settings) -> Adapter | None:
     """
     choice = wanted(settings)
     if choice is None:
-        return load_adapter(settings.llm.adapter) if settings.llm.adapter else None
+        return of_the_settings(settings)
     if choice.adapter is None:
         return None
-    shipped = load_adapter(settings.llm.adapter) if settings.llm.adapter else None
+    shipped = of_the_settings(settings)
     if shipped and (shipped.served_name, shipped.digest) == (choice.adapter, choice.sha256):
-        check_base(shipped, base_sha256(settings))
         return shipped
     cached = settings.cache / "adapters" / choice.adapter
     if (cached / CARD).is_file():

@@ -21,7 +21,16 @@ from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, file_digest, load
 from llm.baichuan.convert import MANIFEST
 from llm.compare import compare, mcnemar
 from llm.merge import base_sha256
-from llm.registry import activate_compared, fetch, list_adapters, push, to_serve, wanted, write_comparison
+from llm.registry import (
+    activate_compared,
+    fetch,
+    list_adapters,
+    of_the_settings,
+    push,
+    to_serve,
+    wanted,
+    write_comparison,
+)
 from llm.serve import _note, _start_of, plan, running, under_its_name
 from llm.sync import apply, is_loopback
 from tests.llm.tiny import save_tiny_model
@@ -147,6 +156,12 @@ def test_an_adapter_goes_from_a_folder_to_the_server_and_back(
     assert roll_back(store, by="tester").adapter == names[0]
     assert getattr(to_serve(ours), "digest", None) == first.digest
 
+    # The default adapter is for another base: the bare base is served, unless it was named expressly.
+    default = _with(ours, tmp_path)
+    object.__setattr__(default.llm, "adapter", "inews-v1")
+    assert of_the_settings(default) is None
+    with pytest.raises(AdapterError, match="was trained on the base"):
+        of_the_settings(_with(ours, tmp_path, adapter="inews-v1"))
     # What the settings name expressly comes first; what was active is remembered while S3 is away.
     assert to_serve(_with(ours, tmp_path, adapter=str(second.folder))) == load_adapter(str(second.folder))
     gone = ours.model_copy(

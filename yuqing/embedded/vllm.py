@@ -155,7 +155,7 @@ def is_ready(url: str, api_key: str, model: str, timeout_s: float = 60) -> bool:
     question = {
         "model": model,
         "messages": [{"role": "user", "content": "天气晴。情感sentiment？"}],
-        "max_tokens": 24,
+        "max_tokens": 64,  # a tokenizer that knows no English writes a letter a token
         "temperature": 0,
         "logprobs": True,
         "top_logprobs": 3,
