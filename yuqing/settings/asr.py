@@ -20,8 +20,12 @@ class ASRSettings(Section):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$")
     compute_type: str = Field("int8", description="CTranslate2's: int8 on a CPU, float16 on a GPU")
     threads: int = Field(0, ge=0, description="CPU threads; 0: all cores")
-    beam_size: int = Field(5, ge=1, description="5: CER .089 at real time × 0.15; 1: .097 at × 0.10")
-    batch_size: int = Field(1, ge=1, description="half-minutes decoded at once; from 2 on each without the one before")
+    beam_size: int = Field(5, ge=1, description="1 makes a quarter more errors than 5")
+    batch_size: int = Field(
+        1,
+        ge=1,
+        description="half-minutes decoded at once, each without the one before: 8 is 1.8 times as fast, CER .079 for .063",
+    )
     correct_names: bool = Field(
         True, description="what sounds like a watched company's name, and the model was not sure of, becomes that name"
     )
