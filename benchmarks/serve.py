@@ -30,7 +30,8 @@ from llm.analysis.analyze import token_limit
 from llm.analysis.prompts import Company, Prompt, build_prompt
 from llm.analysis.schema import InvalidAnswer, answer_schema, read_answer
 from llm.dataset import without_leaks
-from llm.merge import served_path
+from llm.merge import base_path, merged_path
+from llm.registry import of_the_settings
 from llm.weak_labels import find_companies
 from yuqing.embedded import ports, processes, vllm
 from yuqing.settings import Settings, load_settings
@@ -178,7 +179,8 @@ def plain(folder: Path, asked: Sequence[Question]) -> dict[str, float]:
 def measure(requests: int, plain_requests: int, *, quick: bool) -> dict[str, Any]:
     """All of it; see the module's docstring."""
     settings = load_settings()
-    model = served_path(settings)
+    adapter = of_the_settings(settings)
+    model = merged_path(settings, adapter) if adapter else base_path(settings)
     asked = questions(requests + 12, settings)
     alone, some, many = asked[:2], asked[2:10], asked[10:]
     found: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, check_base, load_adapter
+from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, check_base
 from llm.baichuan.convert import MANIFEST
 from yuqing.model_manifest import find_model
 from yuqing.settings import Settings
@@ -166,16 +166,6 @@ def _merge(base: Path, adapter: Adapter, target: Path) -> None:
             cure="use the base that it was trained on",
         )
     shutil.copy2(adapter.folder / CARD, target / CARD)
-
-
-def served_path(settings: Settings) -> Path:
-    """The folder to serve: base and adapter merged ("<base>+<adapter>-<hash>"), or the bare base without an adapter.
-
-    Raises AdapterError, and what yuqing.weights.model_path raises.
-    """
-    if not settings.llm.adapter:
-        return base_path(settings)
-    return merged_path(settings, load_adapter(settings.llm.adapter))
 
 
 def merged_path(settings: Settings, adapter: Adapter) -> Path:

@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+from llm import adapters_cli, inews
 from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, file_digest, load_adapter
 from llm.baichuan.convert import MANIFEST
 from llm.compare import compare, mcnemar
@@ -38,7 +40,7 @@ from yuqing.adapters import Choice, read_active, roll_back, stored
 from yuqing.embedded import vllm
 from yuqing.errors import YuqingError
 from yuqing.objects import ObjectStore, ObjectStoreAway
-from yuqing.settings import LLMSettings, Settings
+from yuqing.settings import LLMSettings, Settings, get_settings
 
 pytestmark = pytest.mark.service
 KEY = "key-of-the-tests"
@@ -313,6 +315,39 @@ def test_a_server_beside_is_brought_to_what_is_active(
     assert [path.name for path in (merged.cache / "models").glob("*+*") if path.is_dir()] == [
         f"tiny-{base_sha256(merged)[:8]}+{first.served_name}"
     ]
+
+
+def test_the_commands_lead_from_a_folder_to_an_active_adapter_and_back(
+    store: ObjectStore, made: tuple[Path, Adapter, Adapter], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, first, second = made
+    monkeypatch.setenv("YUQING_LLM__BASE", str(base))
+    monkeypatch.setenv("YUQING_CACHE_DIR", str(tmp_path / "cache"))
+    get_settings.cache_clear()
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(adapters_cli.app, list(arguments), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout.strip().splitlines()[-1]
+
+    names = [run("push", str(adapter.folder)) for adapter in (first, second)]
+    run("activate", names[0], "--force", "the first one")
+    human = [news.sentiment for news in inews.load("dev")]
+    for file, labels in (("new", human), ("old", ["neutral"] * len(human))):
+        lines = [{"id": place, "sentiment": label, "score": 0, "confidence": 1} for place, label in enumerate(labels)]
+        (tmp_path / file).write_text("\n".join(json.dumps(line) for line in lines))
+    paths = ("--answers", str(tmp_path / "new"), "--other-answers", str(tmp_path / "old"))
+    told = json.loads(run("compare", str(second.folder), names[0], *paths))
+    assert (told["with"], told["accuracy"][0]) == ({"adapter": names[0], "sha256": first.digest}, 1.0)
+    assert run("push", str(second.folder)) == names[1]
+    assert run("activate", names[1]) == f"{names[1]} is active (change 2)"
+    assert {each["name"]: each["active"] for each in json.loads(run("list", "--json"))} == {
+        names[0]: False,
+        names[1]: True,
+    }
+    assert run("list").startswith("* second")
+    assert run("rollback") == f"{names[0]} is active (change 3)"
+    get_settings.cache_clear()
 
 
 def test_the_command_line_is_built_of_the_settings(tmp_path: Path) -> None:
