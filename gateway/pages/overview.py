@@ -1,24 +1,20 @@
 """/: the watchlist as it stands, and the latest documents; /live: what is new as it comes."""
 
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Header, Query, Request
-from fastapi.responses import RedirectResponse, Response
-from pydantic import BeforeValidator, ValidationError
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import Response
+from pydantic import BeforeValidator
 
-from gateway import sessions
-from gateway.api.companies import NewCompany, add_company
 from gateway.api.events import live_events
 from gateway.auth import Caller
 from gateway.pages.period import CHOICES, Days, chosen
 from gateway.pages.rendering import remember_preferences, render
 from gateway.pages.sign_in import signed_in
-from gateway.problems import Problem
 from gateway.queries import attention
 from gateway.queries.attention import Day, Order, Standing
 from gateway.queries.documents import list_documents
@@ -81,9 +77,6 @@ async def _page(
     days: int | None = None,
     order: Order = "attention",
     everything: bool = False,
-    status: int = 200,
-    form: dict[str, str] | None = None,
-    form_error: str = "",
 ) -> Response:
     gateway = gateway_of(request)
     period = chosen(request, days, None, None, USUAL_DAYS).days or USUAL_DAYS
@@ -93,7 +86,6 @@ async def _page(
     return render(
         request,
         "overview.html",
-        status=status,
         caller=caller,
         rows=rows if everything else rows[:SHOWN_ROWS],
         total=len(rows),
@@ -104,9 +96,6 @@ async def _page(
         days=period,
         choices=CHOICES[:3],
         order=order,
-        added=next((row for row in rows if str(row.company_id) == request.query_params.get("added")), None),
-        form=form,
-        form_error=form_error,
     )
 
 
@@ -130,34 +119,3 @@ async def live(
 ) -> Response:
     """Server-sent events of the team's new documents and verdicts, for the session."""
     return await live_events(request, caller, None, last_event_id, 3600)
-
-
-def _listed(text: str) -> list[str]:
-    return [word for part in re.split(r"[,，、;；\n]", text) if (word := part.strip())]
-
-
-@router.post("/companies")
-async def add(
-    request: Request,
-    caller: SignedIn,
-    csrf: Annotated[str, Form(max_length=200)] = "",
-    name: Annotated[str, Form(max_length=1000)] = "",
-    aliases: Annotated[str, Form(max_length=5000)] = "",
-    exclude_words: Annotated[str, Form(max_length=20000)] = "",
-) -> Response:
-    """Watch a company; what is wrong with it is shown above the form, which keeps what was typed."""
-    gateway = gateway_of(request)
-    sessions.check_form(request, gateway.secret, csrf)
-    try:
-        if not caller.may("analyst"):
-            raise Problem(403, "scope", f"the scope {caller.scope} may not add companies")
-        new = NewCompany(name=name, aliases=_listed(aliases), exclude_words=_listed(exclude_words))
-        created = await add_company(gateway, caller, new)
-    except (ValidationError, Problem) as error:
-        if isinstance(error, Problem):
-            status, reason = error.status, error.detail
-        else:
-            status, reason = 422, str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        form = {"name": name, "aliases": aliases, "exclude_words": exclude_words}
-        return await _page(request, caller, status=status, form=form, form_error=reason)
-    return RedirectResponse(f"/?added={created.id}", status_code=303)

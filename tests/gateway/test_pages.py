@@ -93,16 +93,16 @@ def test_tampered_and_old_sessions_are_refused(reader: httpx.Client, settings: S
 
 def test_forged_forms_are_refused(reader: httpx.Client, database: Engine) -> None:
     token = field(reader.get("/"))
-    company = {"name": "星河汽车"}
+    search = {"name": "召回", "parameters": "q=召回"}
     for csrf in ("", "x", "a.b", token[:-1] + ("A" if token[-1] != "A" else "B")):
-        assert reader.post("/companies", data={**company, "csrf": csrf}).status_code == 403
-    foreign = reader.post("/companies", data={**company, "csrf": token}, headers={"Origin": "https://evil.example"})
+        assert reader.post("/search/saved", data={**search, "csrf": csrf}).status_code == 403
+    foreign = reader.post("/search/saved", data={**search, "csrf": token}, headers={"Origin": "https://evil.example"})
     assert foreign.status_code == 403
     assert reader.post("/sign-out", data={"csrf": "x"}).status_code == 403
     with database.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM companies")).scalar_one() == 0
+        assert connection.execute(text("SELECT count(*) FROM saved_searches")).scalar_one() == 0
     own = {"Origin": str(reader.base_url).rstrip("/")}
-    assert reader.post("/companies", data={**company, "csrf": token}, headers=own).status_code == 303
+    assert reader.post("/search/saved", data={**search, "csrf": token}, headers=own).status_code == 303
 
 
 def test_sign_out(reader: httpx.Client) -> None:
@@ -114,29 +114,96 @@ def test_empty_states_say_what_to_do(reader: httpx.Client) -> None:
     page = reader.get("/")
     assert "还没有关注任何公司" in page.text
     assert "yuqing crawl --all" in page.text
-    added = reader.post("/companies", data={"csrf": field(page), "name": "星河汽车", "aliases": "星河，Galaxy Auto"})
-    assert added.status_code == 303
-    page = reader.get(added.headers["location"])
-    assert "已开始关注「星河汽车」" in page.text
+    assert 'href="/companies/new"' in page.text
     assert "没有符合条件的报道" in reader.get("/search?q=星河").text
 
 
-def test_a_company_form_that_fails_keeps_what_was_typed(reader: httpx.Client) -> None:
-    token = field(reader.get("/"))
-    answer = reader.post("/companies", data={"csrf": token, "name": "星河汽车", "exclude_words": '香蕉"<b>'})
-    assert answer.status_code == 422
-    assert 'value="香蕉&#34;&lt;b&gt;"' in answer.text
-    assert reader.post("/companies", data={"csrf": token, "name": "星河汽车"}).status_code == 303
-    assert reader.post("/companies", data={"csrf": token, "name": "星河汽车"}).status_code == 409
-
-
-def test_a_viewer_may_not_add(anonymous: httpx.Client, database: Engine) -> None:
+def test_a_viewer_may_neither_correct_nor_save_nor_export(
+    anonymous: httpx.Client, press: dict[str, str], database: Engine
+) -> None:
     with database.begin() as connection:
         key = rows.add_key(connection, "公关部", "viewer")
     sign_in(anonymous, key)
-    page = anonymous.get("/")
-    assert "您的密钥只能查看" in page.text
-    assert anonymous.post("/companies", data={"csrf": field(page), "name": "星河汽车"}).status_code == 403
+    page = anonymous.get(f"/documents/{press['recall']}")
+    assert 'class="correct"' not in page.text
+    company = re.search(r'id="verdict-(\d+)"', page.text)
+    assert company
+    correction = {"csrf": field(page), "sentiment": "positive", "reason": "x", "state": "x"}
+    place = f"/documents/{press['recall']}/verdicts/{company[1]}"
+    assert anonymous.post(place, data=correction).status_code == 403
+    assert anonymous.post("/search/saved", data={"csrf": field(page), "name": "x"}).status_code == 403
+    assert anonymous.get("/search/export").status_code == 403
+    assert "/search/export" not in anonymous.get("/search").text
+
+
+def test_searches_are_kept_for_the_team_and_for_nobody_else(
+    reader: httpx.Client, address: str, press: dict[str, str], database: Engine
+) -> None:
+    search = {"csrf": field(reader.get("/search")), "name": "质量 问题", "parameters": "q=召回&risk=2&evil=1&cursor=x"}
+    kept = reader.post("/search/saved", data=search)
+    assert (kept.status_code, kept.headers["location"]) == (303, "/search?q=%E5%8F%AC%E5%9B%9E&risk=2")
+    page = reader.get(kept.headers["location"])
+    assert "质量 问题" in page.text
+    assert "1.2万辆" in page.text.replace('<mark class="hit">召回</mark>', "召回")
+    removal = re.search(r'action="(/search/saved/\d+/removal)"', page.text)
+    assert removal
+    with database.begin() as connection:
+        other = rows.add_key(connection, "竞争对手")
+    with httpx.Client(base_url=address, trust_env=False) as stranger:
+        sign_in(stranger, other)
+        theirs = stranger.get("/search")
+        assert "质量 问题" not in theirs.text
+        assert stranger.post(removal[1], data={"csrf": field(theirs)}).status_code == 404
+        for path in (f"/documents/{press['recall']}/family", "/companies/1"):
+            assert stranger.get(path).status_code == 404
+    assert reader.post(removal[1], data={"csrf": field(page)}).status_code == 303
+    assert "质量 问题" not in reader.get("/search").text
+
+
+def test_a_correction_made_from_an_old_page_is_refused(reader: httpx.Client, press: dict[str, str]) -> None:
+    page = reader.get(f"/documents/{press['recall']}")
+    place = re.search(r'action="(/documents/[0-9a-f]+/verdicts/\d+)"', page.text)
+    assert place
+    state = field(page, "state")
+    change = {"csrf": field(page), "state": state, "sentiment": "neutral", "risk_level": 1, "reason": "语气平实"}
+    change["risk_types"] = "财务"
+    change["quote"] = "受此消息影响，星河汽车股价当日下跌6.2%。"
+    done = reader.post(place[1], data=change)
+    assert (done.status_code, done.headers["location"].split("#")[0]) == (303, f"/documents/{press['recall']}")
+    shown = reader.get(f"/documents/{press['recall']}").text
+    assert "语气平实" in shown
+    assert "受此消息影响" in re.sub("<[^>]*>", "", shown)
+    again = reader.post(place[1], data=change, headers={"Accept": "text/html"})
+    assert again.status_code == 412
+    assert "别人刚刚改过" in again.text
+    for wrong in ({"reason": " "}, {"sentiment": "good"}, {"quote": "没有这句话"}, {"risk_types": "天气"}):
+        fresh = field(reader.get(f"/documents/{press['recall']}"), "state")
+        assert reader.post(place[1], data={**change, "state": fresh, **wrong}).status_code == 422, wrong
+
+
+def test_the_export_of_a_search_holds_its_filters(reader: httpx.Client, press: dict[str, str]) -> None:
+    answer = reader.get("/search/export?q=召回&sentiment=negative&format=csv&reprints=all")
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == 'attachment; filename="documents.csv"'
+    assert answer.text.count("召回1.2万辆S7") == 3
+    assert "澜山银行前三季度" not in answer.text
+
+
+def test_periods_are_days_of_the_reader(reader: httpx.Client, press: dict[str, str], database: Engine) -> None:
+    with database.begin() as connection:
+        company = connection.execute(text("SELECT id FROM companies WHERE name = '星河汽车'")).scalar_one()
+        moment = "2026-03-08 23:30:00+08"
+        connection.execute(text("UPDATE documents SET published_at = :moment"), {"moment": moment})
+    path = f"/companies/{company}?from=2026-03-08&to=2026-03-08"
+    assert "1.2万辆" in reader.get(path).text
+    reader.cookies.set("yuqing_zone", "Pacific/Auckland")
+    assert "1.2万辆" not in reader.get(path).text
+    assert "1.2万辆" in reader.get(path.replace("03-08", "03-09")).text
+    for zone in ("Mars/Base", "../../etc/passwd", "posix/UTC", "x" * 300):
+        reader.cookies.set("yuqing_zone", zone)
+        assert reader.get(path).status_code == 200
+    for wrong in ("from=2026-03-09&to=2026-03-08", "from=x", "days=0", "from=0001-01-01", "vs=x", "show=all"):
+        assert reader.get(f"/companies/{company}?{wrong}").status_code == 422, wrong
 
 
 def test_languages_and_themes(reader: httpx.Client, press: dict[str, str]) -> None:

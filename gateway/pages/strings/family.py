@@ -9,6 +9,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "family.alone": ("还没有人转载这篇。", "Nobody has reprinted this document yet."),
     "family.document": ("返回原文页", "Back to the document"),
     "family.timeline": ("传播时间线", "How it spread"),
+    "family.table": ("各篇转载", "The reprints"),
     "family.timeline.label": (
         "横轴为时间，纵轴为累计影响（媒体权重之和）",
         "Time to the right, reach (the sum of the media's weights) upwards",

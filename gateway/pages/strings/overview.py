@@ -29,23 +29,10 @@ STRINGS: dict[str, tuple[str, str]] = {
         "添加一家公司：已收集的报道会在几秒内匹配，新的报道会自动归入。",
         "Add one: collected documents are matched within seconds, new ones as they come.",
     ),
-    "company.add": ("添加公司", "Add a company"),
-    "company.name": ("名称", "Name"),
-    "company.aliases": ("别名", "Other names"),
-    "company.aliases.hint": ("用逗号分开，如：苹果，iPhone", "Separated by commas, such as 苹果, iPhone"),
-    "company.exclude": ("排除词", "Exclude words"),
-    "company.exclude.hint": (
-        "名称在这些词里另有所指，如：苹果树",
-        "Words in which a name means something else, such as 苹果树",
-    ),
-    "company.submit": ("开始关注", "Start watching"),
-    "company.added": (
-        "已开始关注「{name}」，正在已有报道中查找，几秒后刷新即可看到。",
-        "You now watch “{name}”. Existing documents are being matched; reload in a few seconds.",
-    ),
-    "company.viewer": (
-        "您的密钥只能查看，请向管理员申请 analyst 权限。",
-        "Your key may only read; ask for the scope analyst.",
+    "watchlist.add": ("添加公司", "Add a company"),
+    "watchlist.viewer": (
+        "您的密钥只能查看，请团队里的分析员添加。",
+        "Your key may only read; ask an analyst of your team to add one.",
     ),
     "live": ("最新报道", "Latest documents"),
     "live.on": ("实时", "Live"),
