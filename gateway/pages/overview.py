@@ -29,6 +29,7 @@ USUAL_DAYS = 7
 # More rows than a screen holds; a link shows the rest.
 SHOWN_ROWS = 40
 LATEST = 12
+FIRST = 6
 # What came long ago changes only by late arrivals and corrections; the latest day is always read anew.
 _REMEMBERED_S = 300.0
 _REMEMBERED = 64  # teams and hours
@@ -83,6 +84,9 @@ async def _page(
     rows = await _rows(gateway, caller.team_id, period, order)
     async with gateway.reading.connect() as connection:
         latest = await list_documents(connection, caller.team_id, DocumentFilter(), limit=LATEST)
+        since = datetime.now(UTC) - timedelta(days=period)
+        risky = DocumentFilter(sentiment="negative", risk=1, since=since, collapse=True, sort="risk")
+        first = await list_documents(connection, caller.team_id, risky, limit=FIRST)
     return render(
         request,
         "overview.html",
@@ -93,6 +97,7 @@ async def _page(
         negative=sum(row.negative for row in rows),
         unusual=[row for row in rows if row.unusual],
         latest=latest.items,
+        first=first.items,
         days=period,
         choices=CHOICES[:3],
         order=order,

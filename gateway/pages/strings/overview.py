@@ -18,6 +18,8 @@ STRINGS: dict[str, tuple[str, str]] = {
     ),
     "overview.volume": ("声量", "Volume"),
     "overview.worst": ("最需要看的负面报道", "Worst negative document"),
+    "overview.first": ("先看这些", "Read these first"),
+    "overview.first.all": ("全部风险报道", "All risky documents"),
     "overview.none": ("没有负面报道", "no negative document"),
     "overview.order.attention": ("需要关注", "Attention"),
     "overview.all": ("显示全部 {count} 家公司", "Show all {count} companies"),
