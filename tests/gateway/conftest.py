@@ -27,7 +27,8 @@ def running(**changes: Any) -> Iterator[str]:
     # A busy machine must not look like a dependency that is away.
     settings = load_settings(**{"gateway": {"dependency_timeout_s": 60}, **changes})
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, access_log=False))
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
@@ -36,6 +37,7 @@ def running(**changes: Any) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
+        app.state.gateway.stopping.set()  # as `yuqing serve` does, so that open streams end
         server.should_exit = True
         thread.join(20)
     assert not thread.is_alive(), "the gateway did not stop"
