@@ -1,6 +1,7 @@
 """`yuqing serve` and `yuqing gateway create-key | revoke-key`."""
 
 import json
+import signal
 import socket
 from datetime import timedelta
 from enum import StrEnum
@@ -52,6 +53,8 @@ def serve(
             f"cannot listen on {address[0]}:{address[1]}: {error.strerror}", cure="give another address or --port"
         ) from None
     telemetry.get_logger("gateway").info("listening", url=f"http://{address[0]}:{listener.getsockname()[1]}/")
+    # When all is finished uvicorn raises the signal that it got once more: not as an exception in the middle of its own end.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Server(config).run(sockets=[listener])
 
 

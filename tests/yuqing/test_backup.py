@@ -395,7 +395,7 @@ def _killed(here: Place, arguments: list[str], begun: Callable[[], bool], after_
 def test_kill_9_in_the_middle_of_a_backup_and_of_a_restore(place: Any) -> None:
     here = place(YUQING_BACKUP__COPIES="1")
     fill(here)
-    for number in range(600):
+    for number in range(250):
         here.store.put(f"raw/c/2026/06/03/03{number:03}.jsonl.gz", b"%d" % number)
     expected, rows = backed_up(here.objects()), here.rows()
     random_ = random.Random(20260630)
@@ -403,7 +403,7 @@ def test_kill_9_in_the_middle_of_a_backup_and_of_a_restore(place: Any) -> None:
     def count(store: ObjectStore, prefix: str) -> int:
         return sum(1 for _ in store.list(prefix))
 
-    for wanted in (0, 40, 300):
+    for wanted in (0, 40, 150):
         dumps = count(here.backups, "database/")
         begun = (
             (lambda wanted=wanted: count(here.backups, "data/") >= wanted)
@@ -419,7 +419,7 @@ def test_kill_9_in_the_middle_of_a_backup_and_of_a_restore(place: Any) -> None:
     verify(here.settings, record.id, deep=True)
 
     there = elsewhere(place, YUQING_BACKUP__COPIES="1")
-    for wanted in (1, 60, 400):
+    for wanted in (1, 60, 180):
         begun = lambda wanted=wanted: count(there.store, "") >= wanted  # noqa: E731
         assert _killed(there, ["restore", "latest"], begun, random_.uniform(0, 0.3 if wanted == 1 else 0.05)) is None
     found = restore(there.settings, "latest")
