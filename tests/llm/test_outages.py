@@ -6,11 +6,13 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
+from dataclasses import replace as changed
+from datetime import date
 
 import pytest
 from sqlalchemy import Engine, text
 
+from llm.replay import replay
 from llm.worker import work
 from tests.llm.conftest import NEWS, WEATHER, News, identity, put_news
 from tests.llm.scripted import Scripted, scripted_server
@@ -20,8 +22,8 @@ from yuqing.settings import Settings
 pytestmark = pytest.mark.service
 
 # The second says the same of its companies as the first, in other line breaks and with another end.
-_ORIGINAL = replace(NEWS[0], text=NEWS[0].text + "市民对此看法不一。专家另有建议。")
-_MEMBER = replace(
+_ORIGINAL = changed(NEWS[0], text=NEWS[0].text + "市民对此看法不一。专家另有建议。")
+_MEMBER = changed(
     NEWS[0], name="elsewhere", group="didi", text=f"{NEWS[0].text}\n市民，对此看法不一。其他消息另见本站。"
 )
 
@@ -32,7 +34,7 @@ def _count(pool: Engine, what: str) -> int:
 
 
 def _news(count: int) -> tuple[News, ...]:
-    return tuple(replace(NEWS[1], name=f"gree-{copy}", text=f"{NEWS[1].text}第{copy}版。") for copy in range(count))
+    return tuple(changed(NEWS[1], name=f"gree-{copy}", text=f"{NEWS[1].text}第{copy}版。") for copy in range(count))
 
 
 def test_jobs_wait_until_the_server_answers_again_and_none_is_lost(database: Engine, settings: Settings) -> None:
@@ -140,3 +142,37 @@ def test_a_reprint_with_another_end_takes_over_the_verdicts_with_its_own_quotes(
         with database.connect() as connection:
             ((_, source, sentiment),) = connection.execute(text(rows), key).all()
     assert (source, sentiment) == (identity(NEWS[0].name), "negative")
+
+
+@pytest.mark.parametrize("same_day", [True, False])
+def test_a_replay_asks_once_and_reaches_reprints_of_whichever_day(
+    database: Engine, settings: Settings, same_day: bool
+) -> None:
+    put_news(database, (_ORIGINAL, _MEMBER))
+    if not same_day:
+        with database.begin() as connection:
+            moved = "UPDATE documents SET first_seen = first_seen + interval '1 day' WHERE doc_id = :doc"
+            connection.execute(text(moved), {"doc": identity(_MEMBER.name)})
+    with scripted_server() as server:
+        assert _run_once(server, settings) == {"analysed": 1, "inherited": 1, "failed": 0}
+        with database.begin() as connection:
+            connection.execute(text("UPDATE verdicts SET sentiment = 'positive'"))
+        llm = settings.llm.model_copy(update={"url": server.url})
+        before = len(server.asked)
+        found = asyncio.run(replay(settings.model_copy(update={"llm": llm}), date(2026, 1, 1), write=True))
+        asked = len(server.asked) - before
+    assert (found.documents, found.written, found.failed) == (1 + same_day, 1 + same_day, 0)
+    assert asked <= 4  # what is served, and one analysis
+    with database.connect() as connection:
+        rows = connection.execute(
+            text("SELECT doc_id, sentiment, inherited_from, evidence FROM verdicts JOIN companies c ON c.id = company_id "
+                 "WHERE c.name = '滴滴'")
+        ).all()  # fmt: skip
+    texts = {identity(_ORIGINAL.name): _ORIGINAL.text, identity(_MEMBER.name): _MEMBER.text}
+    assert {row.doc_id: row.inherited_from for row in rows} == {
+        identity(_ORIGINAL.name): None,
+        identity(_MEMBER.name): identity(_ORIGINAL.name),
+    }
+    for row in rows:
+        assert row.sentiment == "negative"
+        assert all(texts[row.doc_id][item["start"] : item["end"]] == item["quote"] for item in row.evidence)
