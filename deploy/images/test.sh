@@ -25,9 +25,16 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
     buildah commit --quiet --rm "$container" "$base" >/dev/null
     rm -rf "$work/root"
 fi
-for file in /etc/pip.conf /opt/pypi /opt/wheels; do
-    [ ! -e "$file" ] || FLAGS="${FLAGS:-} --volume $file:$file:ro"
-done
+# pip's settings of this machine, with its certificates at a place that installing ca-certificates does not write anew.
+certificates=/etc/ssl/certs/ca-certificates.crt
+FLAGS="${FLAGS:-} --volume $certificates:/run/certificates.crt:ro"
+if [ -e /etc/pip.conf ]; then
+    sed "s|$certificates|/run/certificates.crt|" /etc/pip.conf >"$work/pip.conf"
+    FLAGS="$FLAGS --volume $work/pip.conf:/etc/pip.conf:ro"
+    for folder in $(sed -n 's|.*file://\(/[^ ]*\).*|\1|p; s|^find-links *= *\(/.*\)|\1|p' /etc/pip.conf); do
+        FLAGS="$FLAGS --volume $folder:$folder:ro"
+    done
+fi
 
 run() { # image, command...: in a container of the image, with its own user and environment
     local container image=$1

@@ -1,12 +1,16 @@
 """`yuqing k8s render`: the sites' CronJobs."""
 
+import os
+import subprocess
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yaml import safe_load_all
 
-from tests.deploy.rendered import K8S
+from tests.deploy.rendered import K8S, kubectl, template_of
 from yuqing.cluster.render import groups, render, shortest_pause, sites_of
 from yuqing.settings import load_settings
 from yuqing.sites import Site
@@ -67,3 +71,27 @@ def test_pauses() -> None:
     assert shortest_pause("*/10 * * * *") == timedelta(minutes=10)
     assert shortest_pause("0 4,6 * * *") == timedelta(hours=2)
     assert shortest_pause("0 4 * * *") == timedelta(days=1)
+
+
+def test_sites_of_ones_own_reach_those_who_read_them(tmp_path: Path) -> None:
+    """The overlay that docs/deploy.md describes."""
+    (tmp_path / "own.yaml").write_text("name: own\n")
+    above = os.path.relpath(K8S, tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{above}/overlays/production]\ncomponents: [{above}/components/own-sites]\nnamespace: yuqing\n"
+        "configMapGenerator: [{name: sites, files: [own.yaml]}]\n"
+    )
+    answer = subprocess.run([kubectl(), "kustomize", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    objects = [found for found in safe_load_all(answer.stdout) if found]
+    (sites,) = [item["metadata"]["name"] for item in objects if "own.yaml" in item.get("data", {})]
+    readers = set()
+    for item in objects:
+        spec = (template_of(item) or {"spec": {}})["spec"]
+        container = spec.get("containers", [{}])[0]
+        variables = {variable["name"]: variable.get("value") for variable in container.get("env", ())}
+        if variables.get("YUQING_CRAWLER__SITES_FOLDERS") == '["/etc/yuqing/sites"]':
+            readers.add(item["metadata"]["labels"]["app.kubernetes.io/component"])
+            assert {"name": "sites", "configMap": {"name": sites}} in spec["volumes"]
+            assert any(mount["mountPath"] == "/etc/yuqing/sites" for mount in container["volumeMounts"])
+    assert readers == {"crawl", "seen", "gateway"}
