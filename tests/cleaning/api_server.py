@@ -132,7 +132,12 @@ class _Handler(BaseHTTPRequestHandler):
             assert body is not None
             self._answer(self.cluster.create(body), 201)
         elif verb == "list":
-            items = [pod for pod in self.cluster.pods.values() if "spark-role" in pod["metadata"].get("labels", {})]
+            one = query.get("fieldSelector", [""])[0].removeprefix("metadata.name=")
+            items = [
+                pod
+                for each, pod in self.cluster.pods.items()
+                if (each == one if one else "spark-role" in pod["metadata"].get("labels", {}))
+            ]
             metadata = {"resourceVersion": str(self.cluster.version)}
             self._answer({"apiVersion": "v1", "kind": "PodList", "metadata": metadata, "items": items})
         elif verb == "deletecollection":

@@ -75,7 +75,7 @@ def test_the_driver_makes_executors_and_asks_for_nothing_that_it_may_not(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "clean-1", "namespace": NAMESPACE, "uid": "1", "resourceVersion": "1"},
-        "status": {"phase": "Running"},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
     given = manifest_environment()
     options: dict[str, Any] = json.loads(given["YUQING_CLEANING__SPARK_OPTIONS"])
@@ -97,7 +97,7 @@ def test_the_driver_makes_executors_and_asks_for_nothing_that_it_may_not(
             },
             stdout=out,
             stderr=errors,
-            timeout=300,
+            timeout=540,
             check=False,
         )
     told = (tmp_path / "errors").read_text()[-4000:]
