@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,8 @@ STATES: tuple[SiteState, ...] = ("broken", "failed", "late", "flagged", "never",
 
 # One missed time may be a run that still goes on or a cluster that was busy; the next one is a schedule that does not work.
 _MISSED = 2
+# A crawl is known when it has ended and the next clean has loaded its report.
+_REPORTED = timedelta(hours=1)
 _CHINA = ZoneInfo("Asia/Shanghai")  # the zone of a site's schedule
 
 
@@ -106,7 +108,7 @@ def _of_last(last: CrawlRun | None) -> tuple[SiteState, str]:
 
 def _due(schedule: str, moment: datetime) -> datetime:
     """The time from which on a site that keeps its schedule has been crawled."""
-    times = croniter(schedule, moment.astimezone(_CHINA))
+    times = croniter(schedule, (moment - _REPORTED).astimezone(_CHINA))
     for _ in range(_MISSED):
         due: datetime = times.get_prev(datetime)
     return due
