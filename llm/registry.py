@@ -14,6 +14,7 @@ from yuqing.adapters import (
     Choice,
     Seen,
     activate,
+    check_compared,
     folder_of,
     read_active,
     read_card,
@@ -25,9 +26,6 @@ from yuqing.settings import Settings
 from yuqing.telemetry import get_logger
 
 log = get_logger(__name__)
-
-# Below it a paired test says that two adapters differ.
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -141,26 +139,6 @@ def of_the_settings(settings: Settings) -> Adapter | None:
         log.info("the default adapter is for another base", adapter=adapter.name, reason=error.message)
         return None
     return adapter
-
-
-def check_compared(card: dict[str, Any], name: str, replaced: Choice) -> None:
-    """Whether the card tells of a paired test against what is replaced, and that it did not lose. Raises AdapterError."""
-    if card["sha256"] == replaced.sha256:
-        return
-    against = replaced.adapter or "the bare base"
-    tests = [each for each in card.get("comparisons") or () if each.get("with", {}).get("sha256") == replaced.sha256]
-    how = (
-        f"`yuqing llm adapters compare FOLDER {replaced.adapter or 'base'} ...`, push it again, or give --force REASON"
-    )
-    if not tests:
-        raise AdapterError(f"the card of {name} holds no comparison with {against}", cure=f"compare them: {how}")
-    last = tests[-1]
-    new, old = last["accuracy"]
-    if new < old and last["mcnemar_p"] < SIGNIFICANT:
-        raise AdapterError(
-            f"{name} is worse than {against}: accuracy {new} against {old}, p = {last['mcnemar_p']}",
-            cure="activate another one, or give --force REASON",
-        )
 
 
 def activate_compared(store: ObjectStore, name: str, settings: Settings, *, by: str, force: str = "") -> Active:

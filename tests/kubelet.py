@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -47,14 +48,22 @@ def first_process(process: subprocess.Popen[bytes]) -> int:
     raise AssertionError("the process did not start")
 
 
-def terminate(process: subprocess.Popen[bytes], grace_s: float) -> int:
-    """SIGTERM, and the status with which the process ends within its grace period. Fails when it does not."""
-    os.kill(first_process(process), signal.SIGTERM)
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, which is killed when the block is left before it has ended."""
     try:
-        return process.wait(grace_s)
-    except subprocess.TimeoutExpired:
-        raise AssertionError(f"it did not end within {grace_s:g} s, and the kubelet would have killed it") from None
+        yield process
     finally:
         if process.poll() is None:
             os.kill(first_process(process), signal.SIGKILL)
             process.wait()
+
+
+def terminate(process: subprocess.Popen[bytes], grace_s: float) -> int:
+    """SIGTERM, and the status with which the process ends within its grace period. Fails when it does not."""
+    with ended(process):
+        os.kill(first_process(process), signal.SIGTERM)
+        try:
+            return process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end within {grace_s:g} s, and the kubelet would have killed it") from None

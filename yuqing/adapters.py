@@ -23,6 +23,8 @@ from yuqing.objects import ObjectMissing, ObjectStore
 FOLDER = "adapters/"
 ACTIVE = "adapters/active.json"
 CARD = "card.json"
+# Below it a paired test says that two adapters differ.
+SIGNIFICANT = 0.05
 # A name is a folder on S3, a model's name in requests and a part of a served folder's name, where "+" separates.
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 
@@ -107,6 +109,26 @@ def read_active(store: ObjectStore) -> Seen:
         raise AdapterError(
             f"{ACTIVE} cannot be read: {where}: {problem['msg']}", cure="remove it and activate an adapter anew"
         ) from None
+
+
+def check_compared(card: dict[str, Any], name: str, replaced: Choice) -> None:
+    """Whether the card tells of a paired test against what is replaced, and that it did not lose. Raises AdapterError."""
+    if card["sha256"] == replaced.sha256:
+        return
+    against = replaced.adapter or "the bare base"
+    tests = [each for each in card.get("comparisons") or () if each.get("with", {}).get("sha256") == replaced.sha256]
+    how = (
+        f"`yuqing llm adapters compare FOLDER {replaced.adapter or 'base'} ...`, push it again, or give --force REASON"
+    )
+    if not tests:
+        raise AdapterError(f"the card of {name} holds no comparison with {against}", cure=f"compare them: {how}")
+    last = tests[-1]
+    new, old = last["accuracy"]
+    if new < old and last["mcnemar_p"] < SIGNIFICANT:
+        raise AdapterError(
+            f"{name} is worse than {against}: accuracy {new} against {old}, p = {last['mcnemar_p']}",
+            cure="activate another one, or give --force REASON",
+        )
 
 
 def activate(store: ObjectStore, adapter: str | None, *, by: str, seen: Seen | None = None) -> Active:

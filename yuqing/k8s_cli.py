@@ -193,6 +193,7 @@ def rollout(
     canary: Annotated[
         Path | None, typer.Option(help="JSON lines of texts with their sentiment; default: three that are shipped.")
     ] = None,
+    force: Annotated[str, typer.Option(metavar="REASON", help="Without a comparison with the active one.")] = "",
     as_json: Json = False,
 ) -> None:
     """Make an adapter active, wait until every server serves it, ask each a canary; go back when that fails."""
@@ -207,6 +208,7 @@ def rollout(
         name,
         by=getpass.getuser(),
         canary=canary or CANARY,
+        force=force,
         tell=lambda words: typer.echo(words, err=True),
     )
     if as_json:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from cleaning.job import clean_pending
 from tests.cleaning.conftest import WriteBatch
 from tests.cleaning.test_faults import count, forget, snapshot, write_batches
-from tests.kubelet import first_process, start, terminate
+from tests.kubelet import ended, first_process, start, terminate
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings
 
@@ -35,9 +35,8 @@ def test_the_driver_ends_in_time_and_nothing_is_lost(
     undisturbed = snapshot(database, store)
     forget(database, store)
     given = {**environment, "YUQING_CLEANING__SPARK_FROM_BYTES": str(spark_from_bytes)}
-    with (tmp_path / "log").open("wb") as log:
-        process = start(["clean"], given, log)
-        deadline = time.monotonic() + 240
+    with (tmp_path / "log").open("wb") as log, ended(start(["clean"], given, log)) as process:
+        deadline = time.monotonic() + 400
         while process.poll() is None and count(database, "staged_articles") == 0:
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
             time.sleep(0.02)

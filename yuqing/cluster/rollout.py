@@ -25,6 +25,7 @@ from yuqing.adapters import (
     AdapterError,
     Seen,
     activate,
+    check_compared,
     read_active,
     read_card,
     serves,
@@ -64,18 +65,22 @@ def roll_out(
     *,
     by: str,
     canary: Path = CANARY,
+    force: str = "",
     tell: Tell = lambda _: None,
 ) -> Outcome:
-    """Make the adapter active and prove it. `tell` hears of each step.
+    """Make the adapter active and prove it. `tell` hears of each step; `force` is why no comparison is asked for.
 
-    Raises before anything is changed: AdapterError (not on S3), ClusterError (no server, no right), YuqingError (no API key, a
-    canary that cannot be read). Afterwards RolloutFailed, with the reason and what is active now.
+    Raises before anything is changed: AdapterError (not on S3, not compared with the active one), ClusterError (no server, no
+    right), YuqingError (no API key, a canary that cannot be read). Afterwards RolloutFailed, with the reason and what is
+    active now.
     """
     questions = _questions(canary)
-    read_card(store, name)
+    card = read_card(store, name)
     _pods(cluster)
     before = read_active(store)
-    active = activate(store, name, by=by, seen=before)
+    if before.active and not force:
+        check_compared(card, name, before.active)
+    active = activate(store, name, by=f"{by} (forced: {force})" if force else by, seen=before)
     tell(f"{name} is active (generation {active.generation}); waiting for the servers")
     try:
         pods = wait_until_served(cluster, settings, name, tell)

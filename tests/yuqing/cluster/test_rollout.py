@@ -73,7 +73,7 @@ def rollout_settings(server: ApiServer, settings: Settings, monkeypatch: pytest.
     for name, value in {
         "YUQING_CLUSTER__KUBECONFIG": str(server.kubeconfig()),
         "YUQING_CLUSTER__POLL_S": "0.05",
-        "YUQING_CLUSTER__ROLLOUT_TIMEOUT_S": "8",
+        "YUQING_CLUSTER__ROLLOUT_TIMEOUT_S": "90",
         "YUQING_LLM__API_KEY": "key-of-the-tests",
         "YUQING_LLM__ATTEMPTS": "1",
     }.items():
@@ -118,6 +118,13 @@ def test_a_canary_that_fails_brings_the_old_adapter_back(
     servers(as_active(store), as_active(store))
     activate(store, "v1", by="before")
     told: list[str] = []
+    with pytest.raises(AdapterError, match="no comparison with v1"):
+        roll_out(Cluster(rollout_settings), store, rollout_settings, "v2", by="lin")
+    card = {
+        "sha256": "2" * 64,
+        "comparisons": [{"with": {"sha256": "1" * 64}, "accuracy": [0.8, 0.7], "mcnemar_p": 0.01}],
+    }
+    store.put(folder_of("v2") + "card.json", json.dumps(card).encode())
     with pytest.raises(RolloutFailed, match=r"v2 was not rolled out: the canary failed on llm-1: negative: ") as failed:
         roll_out(Cluster(rollout_settings), store, rollout_settings, "v2", by="lin", tell=told.append)
     assert failed.value.cure == "v1 is active again"
