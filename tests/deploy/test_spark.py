@@ -1,25 +1,11 @@
-"""The driver's arguments of the manifest: Spark knows every option, and a clean runs with them on a separate executor."""
+"""The driver's arguments of the manifest: Spark knows every option."""
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from sqlalchemy import Engine
-
-from cleaning.job import clean_pending
-from tests.cleaning.conftest import WriteBatch
-from tests.cleaning.conftest import company as company  # fixtures
-from tests.cleaning.conftest import write_batch as write_batch
-from tests.cleaning.test_faults import forget, snapshot, write_batches
-from yuqing.objects import ObjectStore
-from yuqing.settings import Settings
 
 DRIVER = Path(__file__).parents[2] / "deploy/k8s/base/clean/driver.yaml"
 # What the kubelet puts into the variables of the pod.
@@ -60,37 +46,3 @@ def test_spark_knows_every_option() -> None:
     assert list(wanted.values()) == []
     assert not [value for value in options().values() if "$(" in value], "a variable that no pod has"
     assert variables()["YUQING_CLEANING__MASTER"].startswith("k8s://https://")
-
-
-@pytest.mark.slow
-@pytest.mark.service
-def test_a_clean_runs_with_the_drivers_arguments(
-    settings: Settings,
-    environment: dict[str, str],
-    store: ObjectStore,
-    database: Engine,
-    write_batch: WriteBatch,
-    company: Callable[..., int],
-    tmp_path: Path,
-) -> None:
-    company("苹果公司", ["苹果"])
-    write_batches(write_batch, 4)
-    clean_pending(settings)
-    undisturbed = snapshot(database, store)
-    forget(database, store)
-    given = {
-        **variables(),
-        # One worker that has room for an executor of the manifest's size, in place of the cluster and its image.
-        "YUQING_CLEANING__MASTER": "local-cluster[1,2,4096]",
-        "YUQING_CLEANING__EXECUTOR_PYTHON": sys.executable,
-        "YUQING_CLEANING__SPARK_FROM_BYTES": "0",
-        "SPARK_LOCAL_IP": "127.0.0.1",
-    }
-    command = [sys.executable, "-m", "yuqing", "clean", "--json"]
-    with (tmp_path / "out").open("wb") as out, (tmp_path / "errors").open("wb") as errors:
-        process = subprocess.run(
-            command, env={**os.environ, **environment, **given}, stdout=out, stderr=errors, timeout=500, check=False
-        )
-    assert process.returncode == 0, (tmp_path / "errors").read_text()[-3000:]
-    assert json.loads((tmp_path / "out").read_text())["batches"] == 4
-    assert snapshot(database, store) == undisturbed
