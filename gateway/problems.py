@@ -22,6 +22,8 @@ log = get_logger("gateway")
 MEDIA_TYPE = "application/problem+json"
 # A restarted PostgreSQL answers again within a second, a failed-over one within half a minute.
 RETRY_AFTER_S = 5
+# Python's own words for these have changed between its versions.
+_TOO_LARGE = {413: "body-too-large", 414: "query-too-long", 431: "headers-too-large"}
 
 
 @dataclass(eq=False)  # not frozen: raising an exception writes its traceback into it
@@ -89,8 +91,8 @@ def to_problem(error: Exception) -> Problem | None:
             )
             first = errors[0] if errors else {"location": "request", "reason": "not valid"}
             return Problem(422, "validation", f"{first['location']}: {first['reason']}", errors=errors)
-        case HTTPException() if error.status_code == 413:
-            return Problem(413, "body-too-large", str(error.detail))
+        case HTTPException() if error.status_code in _TOO_LARGE:
+            return Problem(error.status_code, _TOO_LARGE[error.status_code], str(error.detail))
         case HTTPException():
             detail = {404: "there is nothing at this address", 405: "this address does not take that method"}
             return Problem(

@@ -1,6 +1,7 @@
 """Every parameter and every body of every operation, given what nobody sends by accident: an answer that says so, or a good one."""
 
 import json
+import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
@@ -116,6 +117,8 @@ def test_hostile_values_everywhere(patient: httpx.Client, objects: dict[str, Any
                         elif place == "path":
                             filled = path.replace(f"{{{field}}}", quote(value[:1000], safe=""))
                             answer = patient.get(filled.format_map(defaultdict(lambda: "x", objects)), params=always)
+                        elif not value.isprintable() or value != value.strip():
+                            continue  # httpx sends no such header
                         else:
                             answer = patient.get(address, params=always, headers={field: value.encode()[:900]})
                         told(answer, (name, field, value[:40]))
@@ -134,12 +137,13 @@ def test_hostile_values_everywhere(patient: httpx.Client, objects: dict[str, Any
 
 def test_limits_of_query_and_headers(patient: httpx.Client) -> None:
     long = patient.get("/v1/documents", params={"q": "x" * 17_000})
-    assert (long.status_code, long.json()["type"]) == (414, "urn:yuqing:problem:uri-too-long")
+    assert (long.status_code, long.json()["type"]) == (414, "urn:yuqing:problem:query-too-long")
     large = patient.get("/v1/documents", headers={f"x-{number}": "y" * 4000 for number in range(9)})
-    assert (large.status_code, large.json()["type"]) == (431, "urn:yuqing:problem:request-header-fields-too-large")
-    for length in ("-1", "9" * 5000, "x"):
-        refused = patient.post("/v1/companies", content=iter([b"x"]), headers={"Content-Length": length})
-        assert refused.status_code in (400, 413), length
+    assert (large.status_code, large.json()["type"]) == (431, "urn:yuqing:problem:headers-too-large")
+    for length in ("-1", "9" * 5000, "9" * 30, "x"):  # httpx sends no such header
+        with socket.create_connection((patient.base_url.host, patient.base_url.port or 80), 60) as line:
+            line.sendall(f"POST /v1/companies HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
+            assert line.recv(100).split()[1] in (b"400", b"413"), length
 
 
 @given(some.text(max_size=220) | some.binary(max_size=90).map(lambda data: data.hex()))
