@@ -28,6 +28,7 @@ def postgres(tmp_path: Path, settings: Settings) -> Iterator[tuple[Supervisor, s
     """A PostgreSQL of the test's own, which it may stop; yields what runs it, and its address."""
     port = 32_500 + os.getpid() % 5_000
     own = load_settings(data_dir=tmp_path / "own", embedded={"postgres_port": port, "start_timeout_s": 180})
+    own.state.mkdir()
     planned = embedded.plan(own, ["database"])
     supervisor = Supervisor(planned.services, tmp_path / "logs", 20, None)
     supervisor.start()
