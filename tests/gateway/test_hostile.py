@@ -101,6 +101,7 @@ def objects(press: dict[str, str], api: httpx.Client, database: Engine) -> dict[
     return {"company_id": company, "doc_id": press["speech"], "sha256": recording, "key_id": key}
 
 
+@pytest.mark.slow
 def test_hostile_values_everywhere(patient: httpx.Client, objects: dict[str, Any]) -> None:
     document = patient.get("/v1/openapi.json").json()
     asked = 0
