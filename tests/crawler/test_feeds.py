@@ -134,7 +134,7 @@ def test_anything_is_a_feed_or_broken(body: bytes) -> None:
         "1970-01-01T00:00:00Z",  # what a zero means
         "9999-12-31T23:59:59-23:00",
         "2099-01-01T00:00:00+08:00",
-        (datetime.now(UTC) + timedelta(days=3)).isoformat(),
+        pytest.param((datetime.now(UTC) + timedelta(days=3)).isoformat(), id="in three days"),
         "2025-01-01T00:00:00+99:00",
     ],
 )
