@@ -368,6 +368,40 @@ def test_old_backups_are_deleted_with_what_they_alone_hold(place: Any) -> None:
     assert layout.record_ids(here.backups) == names[-2:]
 
 
+@pytest.mark.service
+def test_one_backup_at_a_time_to_the_very_end(place: Any) -> None:
+    here = place()
+    fill(here)
+    refused: list[object] = []
+
+    def beside(_: int) -> None:
+        if refused:
+            return
+        for call in (lambda: back_up(here.settings), lambda: prune(here.settings, 1)):
+            with pytest.raises(BackupError, match="another backup of this database is under way"):
+                call()
+            refused.append(call)
+
+    first = back_up(here.settings, beside)
+    assert len(refused) == 2
+    verify(here.settings, first.id, deep=True)
+
+    def cut_off(count: int) -> None:
+        """What a failover of the database does: the lock is gone, and another backup may run."""
+        if count == 1:
+            with psycopg.connect(database_url(here.settings), autocommit=True) as connection:
+                held = (
+                    "SELECT count(pg_terminate_backend(l.pid, 10000)) FILTER (WHERE a.state = 'idle') FROM pg_locks l "
+                    "JOIN pg_stat_activity a USING (pid) WHERE locktype = 'advisory' AND datname = current_database()"
+                )
+                assert connection.execute(held).fetchone() == (1,)  # one, and in no transaction
+
+    with pytest.raises(BackupError, match="kept other backups away was lost"):
+        back_up(here.settings, cut_off)
+    assert layout.record_ids(here.backups) == [first.id]
+    verify(here.settings, back_up(here.settings).id)
+
+
 def _killed(here: Place, arguments: list[str], begun: Callable[[], bool], after_s: float) -> int | None:
     """Run the command, kill it `after_s` after `begun`; its status when it was faster."""
     process = subprocess.Popen(

@@ -8,8 +8,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,16 @@ from yuqing.settings import BackupSettings
 
 _CHUNK = 2**20
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('yuqing.backup'))"
+_HOLDS = (
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() "
+    "AND (classid::bigint << 32 | objid::bigint) = hashtext('yuqing.backup')::bigint)"
+)
+# The lock's connection is idle for hours: no server may end it for that, and one whose machine is gone is noticed in two minutes.
+_PATIENT = (
+    "SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES ('idle_session_timeout', '0'), "
+    "('tcp_keepalives_idle', '60'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '6')) wanted(name, value) "
+    "USING (name)"
+)
 # A row's hash does not depend on the server's version or machine, which hashtext would; the sum not on the rows' order.
 _DIGEST = (
     "SELECT count(*), COALESCE(sum(('x' || left(encode(sha256(convert_to(whole_row::text, 'UTF8')), 'hex'), 15))::bit(60)::bigint)"
@@ -73,21 +83,38 @@ def environment(url: str) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
-@contextmanager
-def locked(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection that holds the lock of backups: one is made or deleted at a time, and a process that dies lets go.
-
-    Raises DatabaseAway, BackupError when another holds it.
-    """
+def _connected(url: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
     try:
-        connection = psycopg.connect(url, connect_timeout=5)
+        return psycopg.connect(url, connect_timeout=5, autocommit=autocommit)
     except psycopg.OperationalError as error:
         raise away(error) from None
-    with connection:
+
+
+@contextmanager
+def locked(url: str) -> Iterator[Callable[[], None]]:
+    """Hold the lock of backups: one is made or deleted at a time, and a process that dies lets go.
+
+    It is held by a connection of its own without a transaction, so that hours of copying hold up no vacuum. What is given raises
+    BackupError when that connection or its lock is gone: ask it before every step that another backup must not see.
+    Raises DatabaseAway, BackupError when another holds it.
+    """
+    with closing(_connected(url, autocommit=True)) as connection:
         if connection.execute(_LOCK).fetchone() != (True,):
             raise BackupError("another backup of this database is under way", cure="wait for its end")
-        connection.commit()
-        yield connection
+        connection.execute(_PATIENT)
+
+        def still() -> None:
+            try:
+                held = connection.execute(_HOLDS).fetchone() == (True,)
+            except psycopg.Error:
+                held = False
+            if not held:
+                raise BackupError(
+                    "the connection to PostgreSQL that kept other backups away was lost on the way",
+                    cure="run this again: what was copied is not copied again",
+                )
+
+        yield still
 
 
 def fingerprints(connection: psycopg.Connection[Any]) -> dict[str, Table]:
@@ -119,9 +146,12 @@ class _Hashing:
 
 
 def dump(url: str, backups: ObjectStore, backup: str, settings: BackupSettings) -> Dump:
-    """Dump the database into the bucket; nothing is written to the disk. Raises BackupError, DatabaseAway, ObjectStoreError."""
+    """Dump the database into the bucket, under the caller's lock; nothing is written to the disk.
+
+    Raises BackupError, DatabaseAway, ObjectStoreError.
+    """
     key = f"{DUMPS}{backup}.dump"
-    with locked(url) as connection, tempfile.TemporaryFile() as told:
+    with _connected(url) as connection, tempfile.TemporaryFile() as told:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         name = connection.execute("SELECT pg_export_snapshot()").fetchone()[0]  # type: ignore[index]
@@ -191,11 +221,7 @@ def make_database(url: str) -> None:
 
 def state_of(url: str, wanted: Dump) -> str:
     """ "empty", "restored" (holds exactly what the dump holds), or "other". Raises DatabaseAway."""
-    try:
-        connection = psycopg.connect(url, connect_timeout=5)
-    except psycopg.OperationalError as error:
-        raise away(error) from None
-    with connection:
+    with _connected(url) as connection:
         if not connection.execute(_TABLES).fetchall():
             return "empty"
         return "restored" if fingerprints(connection) == wanted.tables else "other"

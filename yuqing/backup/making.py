@@ -68,30 +68,35 @@ def back_up(settings: Settings, watch: Callable[[int], None] = lambda _: None, *
     Raises BackupError (another one is under way, no pg_dump), DatabaseAway, ObjectStoreError, NotConfigured.
     """
     source, backups = stores(settings)
-    name, started = new_ulid().lower(), now()
     backups.ensure_bucket()
-    dump = database.dump(database_url(settings), backups, name, settings.backup)
-    log.info("database dumped", backup=name, bytes=dump.bytes, revision=dump.revision)
-    parts: list[Part] = []
-    count = total = fresh = 0
-    for chunk in _chunks(_objects(source, backups, settings, full), PART_ENTRIES):
-        parts.append(write_part(backups, name, len(parts), [entry for entry, _ in chunk]))
-        for entry, copied in chunk:
-            count, total, fresh = count + 1, total + entry.size, fresh + copied
-            watch(count)
-    where = f"s3://{source.endpoint.bucket}/{source.endpoint.prefix}"
-    record = Record(
-        id=name,
-        started=started,
-        finished=now(),
-        source=where,
-        database=dump,
-        parts=parts,
-        objects=count,
-        bytes=total,
-        new_bytes=fresh,
-    )
-    backups.put(f"{RECORDS}{name}.json", dump_json(record), content_type="application/json")
+    url = database_url(settings)
+    with database.locked(
+        url
+    ) as still:  # to the end: the deletion of old ones would take contents that no record names yet
+        name, started = new_ulid().lower(), now()
+        dump = database.dump(url, backups, name, settings.backup)
+        log.info("database dumped", backup=name, bytes=dump.bytes, revision=dump.revision)
+        parts: list[Part] = []
+        count = total = fresh = 0
+        for chunk in _chunks(_objects(source, backups, settings, full), PART_ENTRIES):
+            still()
+            parts.append(write_part(backups, name, len(parts), [entry for entry, _ in chunk]))
+            for entry, copied in chunk:
+                count, total, fresh = count + 1, total + entry.size, fresh + copied
+                watch(count)
+        record = Record(
+            id=name,
+            started=started,
+            finished=now(),
+            source=f"s3://{source.endpoint.bucket}/{source.endpoint.prefix}",
+            database=dump,
+            parts=parts,
+            objects=count,
+            bytes=total,
+            new_bytes=fresh,
+        )
+        still()
+        backups.put(f"{RECORDS}{name}.json", dump_json(record), content_type="application/json")
     log.info("backup complete", backup=name, objects=count, bytes=total, new_bytes=fresh)
     return record
 
@@ -178,10 +183,10 @@ def _copy(
 def prune(settings: Settings, keep: int) -> Pruned:
     """Delete all but the last `keep` complete backups, those broken off before the last, and what contents no other holds.
 
-    Raises BackupError when a backup is under way or a kept one is damaged: then nothing is deleted.
+    Raises BackupError when a backup is under way or a kept one is damaged: then nothing is deleted; and when it loses its lock.
     """
     _, backups = stores(settings)
-    with database.locked(database_url(settings)):  # no backup runs meanwhile, which might count on a content
+    with database.locked(database_url(settings)) as still:  # no backup runs meanwhile, which might count on a content
         complete = record_ids(backups)
         kept = complete[-keep:]
         if not kept:
@@ -191,6 +196,7 @@ def prune(settings: Settings, keep: int) -> Pruned:
         gone = sorted(name for name in names if name not in kept and name < kept[-1])
         held = {entry.sha256 for name in kept for entry in entries(backups, read_record(backups, name))}
         held |= {entry.sha256 for entry in known_entries(backups)}  # of those broken off since: the next counts on them
+        still()
         for name in gone:  # the record first: from then on the backup does not exist
             backups.delete(f"{RECORDS}{name}.json")
             for item in backups.list(f"{MANIFESTS}{name}/"):
@@ -199,6 +205,7 @@ def prune(settings: Settings, keep: int) -> Pruned:
         contents = freed = 0
         for item in backups.list(DATA):
             if item.key.rpartition("/")[2] not in held:
+                still()
                 backups.delete(item.key)
                 contents, freed = contents + 1, freed + item.size
     return Pruned(len(gone), contents, freed)
