@@ -1,12 +1,13 @@
 """/v1/quarantine: what the stages could not use, and trying it again. For operators."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
 
 from gateway.api.answers import PROBLEMS
 from gateway.api.tasks import Task, start
@@ -119,29 +120,46 @@ async def replay_keys(gateway: Gateway, caller: Caller, keys: Sequence[str]) -> 
     exists = await asyncio.gather(*(asyncio.to_thread(gateway.store.exists, key) for key in stages))
     if missing := [key for key, found in zip(stages, exists, strict=True) if not found]:
         raise not_found(missing[0])
-    spoken = [key for key, stage in stages.items() if stage in HEARD_AGAIN]
-    recordings = await _hear_again(gateway, caller, spoken) if spoken else 0
+    recordings = await _recordings(gateway, [key for key, stage in stages.items() if stage in HEARD_AGAIN])
     cleaned = [key for key, stage in stages.items() if stage in CLEANED_AGAIN]
     options = [option for key in cleaned for option in ("--replay", key)]
     started = await start(gateway, caller, "clean", "quarantine.replay", options=options) if cleaned else []
-    return Replayed(tuple(started), recordings)
+    waiting = await _hear_again(gateway, caller, recordings) if recordings else 0
+    return Replayed(tuple(started), waiting)
 
 
-async def _hear_again(gateway: Gateway, caller: Caller, keys: Sequence[str]) -> int:
-    """Recordings back into the queue; their objects go once the jobs are there: a failure writes them again."""
-    try:
-        found = await asyncio.gather(*(asyncio.to_thread(quarantine.recordings_of, gateway.store, key) for key in keys))
-    except ObjectMissing:
-        raise not_found("the recording's object") from None
-    recordings = sorted({sha256 for each in found for sha256 in each})
-    jobs = [Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": sha256}, f"{TRANSCRIBE}:{sha256}") for sha256 in recordings]
-    async with gateway.database.begin() as connection:
-        await connection.run_sync(defer_in_transaction, jobs)
-        detail = {"keys": list(keys), "recordings": len(jobs)}
-        await audit.note(connection, caller.team_id, caller.actor, "quarantine.replay", "quarantine:asr", detail)
+async def _recordings(gateway: Gateway, keys: Sequence[str]) -> dict[str, list[str]]:
+    """The recordings (sha256) that each object names. Problem 404, 409."""
+    found = {}
     for key in keys:
-        await asyncio.to_thread(gateway.store.delete, key)
-    return len(jobs)
+        try:
+            found[key] = await asyncio.to_thread(quarantine.recordings_of, gateway.store, key)
+        except ObjectMissing:  # transcribed just now
+            raise not_found(key) from None
+        except quarantine.BROKEN as error:
+            raise Problem(
+                409, "not-replayable", f"{key} cannot be read: {error}", "its recordings cannot be told"
+            ) from None
+    return found
+
+
+async def _hear_again(gateway: Gateway, caller: Caller, recordings: Mapping[str, Sequence[str]]) -> int:
+    """Recordings back into the queue; returns how many wait now that did not before.
+
+    Their objects stay in quarantine until the speech worker has a transcript, so that nothing is lost when it fails again.
+    """
+    wanted = sorted({sha256 for each in recordings.values() for sha256 in each})
+    jobs = [Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": sha256}, f"{TRANSCRIBE}:{sha256}") for sha256 in wanted]
+    async with gateway.database.begin() as connection:
+        # What the failed jobs said is in quarantine; left behind they would count as failed for ever.
+        await connection.execute(
+            text("DELETE FROM procrastinate_jobs WHERE status = 'failed' AND queueing_lock = ANY(:locks)"),
+            {"locks": [job.queueing_lock for job in jobs]},
+        )
+        waiting = await connection.run_sync(defer_in_transaction, jobs)
+        detail = {"keys": list(recordings), "recordings": waiting}
+        await audit.note(connection, caller.team_id, caller.actor, "quarantine.replay", "quarantine:asr", detail)
+    return waiting
 
 
 @router.post(

@@ -166,8 +166,13 @@ FOLD_COUNTS = text(
     """
     WITH gone AS (DELETE FROM coverage_counts RETURNING *)
     INSERT INTO coverage_counts (company_id, {columns})
-    SELECT company_id, {sums} FROM gone GROUP BY company_id HAVING sum(documents) <> 0
-    """.format(columns=", ".join(_COUNTED), sums=", ".join(f"sum({name})" for name in _COUNTED))
+    SELECT company_id, {sums} FROM gone GROUP BY company_id HAVING {any}
+    """.format(
+        columns=", ".join(_COUNTED),
+        sums=", ".join(f"sum({name})" for name in _COUNTED),
+        # A changed verdict moves a document from one column to another: its row counts no document and matters all the same.
+        any=" OR ".join(f"sum({name}) <> 0" for name in _COUNTED),
+    )
 )
 
 

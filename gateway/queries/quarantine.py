@@ -30,7 +30,7 @@ _LONGEST_LINE = 32 * 2**20
 _REASONS = 3
 _REASON_CHARACTERS = 300
 _READERS = 8
-_BROKEN = (zlib.error, ValueError, EOFError)
+BROKEN = (zlib.error, ValueError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _look(store: ObjectStore, info: ObjectInfo) -> Quarantined:
                 is_complete = False
             else:
                 reasons[_reason(record)] += 1
-    except _BROKEN as error:
+    except BROKEN as error:
         reasons[f"the object cannot be read: {error}"] += 1
     except ObjectMissing:  # replayed at this moment
         is_complete = False
@@ -216,7 +216,7 @@ def read_quarantined(
                 items.append(QuarantinedRecord(place, str(kept.pop("reason", "")), kept, tuple(cut)))
     except ObjectMissing:
         return None
-    except (*_BROKEN, RecursionError) as error:
+    except (*BROKEN, RecursionError) as error:
         items.append(QuarantinedRecord(offset + len(items), f"the object cannot be read: {error}", {}, ()))
     return QuarantinedBatch(
         **vars(_look(store, info)), items=tuple(items), next_offset=offset + len(items) if more else None
@@ -235,6 +235,9 @@ def _short(value: Any, characters: int, name: str, cut: list[str]) -> Any:
 
 
 def recordings_of(store: ObjectStore, key: str) -> list[str]:
-    """The sha256 of the recordings that the speech worker gave up in this object. Raises ObjectMissing, ObjectStoreAway."""
+    """The sha256 of the recordings that the speech worker gave up in this object.
+
+    Raises BROKEN's errors for a damaged object, ObjectMissing, ObjectStoreAway.
+    """
     found = (record.get("media_sha256") for record in _records(store, key, _READ_BYTES) if record is not None)
     return [sha256 for sha256 in found if isinstance(sha256, str) and re.fullmatch(r"[0-9a-f]{64}", sha256)]

@@ -139,3 +139,24 @@ def test_corrections_of_one_document_at_the_same_time(press: dict[str, str], dat
         assert differences(connection) == []
         corrected = "SELECT count(*) FROM coverage WHERE doc_id = :doc_id AND corrected"
         assert connection.execute(text(corrected), {"doc_id": doc_id}).scalar_one() == 2
+
+
+def test_folding_twice_at_once_loses_no_change_of_a_verdict(press: dict[str, str], database: Engine) -> None:
+    def fold() -> None:
+        with database.begin() as other:
+            other.execute(FOLD_COUNTS)
+
+    with ThreadPoolExecutor(1) as pool, database.connect() as watching:
+        with database.begin() as first:
+            first.execute(FOLD_COUNTS)
+            with database.begin() as other:  # counts no document, moves one from a sentiment to another
+                other.execute(text("UPDATE verdicts SET sentiment = 'positive' WHERE sentiment = 'negative'"))
+            second = pool.submit(fold)
+            deadline = time.monotonic() + 30
+            while not watching.execute(text(_WAITING)).scalar_one():
+                assert time.monotonic() < deadline, "the second fold should wait for the first"
+                watching.rollback()
+                time.sleep(0.05)
+        second.result(timeout=30)
+    with database.begin() as connection:
+        assert differences(connection) == []
