@@ -13,6 +13,7 @@ class Activation(Model):
 
     reason: str
     adapter: str | None
+    force: bool = False
 
 
 class ActiveAdapter(Model):

@@ -15,7 +15,7 @@ from gateway.queries import audit
 from gateway.queries.adapters import Adapters, list_adapters
 from gateway.resources import Gateway, gateway_of
 from yuqing import adapters as kernel
-from yuqing.adapters import ActiveConflict, AdapterError, Seen
+from yuqing.adapters import ActiveConflict, AdapterError, Choice, Seen
 
 router = APIRouter(prefix="/v1", tags=["operations"], responses=PROBLEMS, route_class=IdempotentRoute)
 
@@ -43,6 +43,10 @@ class Activation(Rollback):
     adapter: str | None = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="by name; null: the bare base"
     )
+    force: bool = Field(
+        False,
+        description="although its card holds no comparison with the active one, or a lost one; the reason says why",
+    )
 
 
 def tag_of(seen: Seen) -> str:
@@ -64,6 +68,15 @@ async def adapters_of(gateway: Gateway) -> tuple[Adapters, Seen]:
         raise _problem(error) from None
 
 
+def _check_compared(gateway: Gateway, adapter: str, active: Choice) -> None:
+    card = kernel.read_card(gateway.store, adapter)
+    try:
+        kernel.check_compared(card, adapter, active)
+    except AdapterError as error:
+        cure = "compare them with `yuqing llm adapters compare` and push it again, or force it and say why"
+        raise AdapterError(error.message, cure=cure) from None
+
+
 async def change_adapter(
     gateway: Gateway,
     caller: Caller,
@@ -71,9 +84,13 @@ async def change_adapter(
     tag: str | None,
     *,
     adapter: str | None = None,
+    force: bool = False,
     roll_back: bool = False,
 ) -> tuple[Adapters, Seen]:
-    """Activate it, or go back to the one before, with a line in the audit log; `tag` as of If-Match. Problem 409, 412, 428."""
+    """Activate it, or go back to the one before, with a line in the audit log; `tag` as of If-Match. Problem 409, 412, 428.
+
+    Without `force` only what a paired test has compared with the active one is activated.
+    """
     async with gateway.database.begin() as connection:
         try:
             seen = await asyncio.to_thread(kernel.read_active, gateway.store)
@@ -81,10 +98,18 @@ async def change_adapter(
             if roll_back:
                 new = await asyncio.to_thread(kernel.roll_back, gateway.store, by=caller.actor, seen=seen)
             else:
-                new = await asyncio.to_thread(kernel.activate, gateway.store, adapter, by=caller.actor, seen=seen)
+                if adapter and seen.active and not force:
+                    await asyncio.to_thread(_check_compared, gateway, adapter, seen.active)
+                by = f"{caller.actor} (forced: {reason})" if force else caller.actor
+                new = await asyncio.to_thread(kernel.activate, gateway.store, adapter, by=by, seen=seen)
         except AdapterError as error:
             raise _problem(error) from None
-        detail = {"adapter": new.adapter, "before": seen.active.adapter if seen.active else None, "reason": reason}
+        detail = {
+            "adapter": new.adapter,
+            "before": seen.active.adapter if seen.active else None,
+            "reason": reason,
+            "forced": force,
+        }
         action = "adapter.rollback" if roll_back else "adapter.activate"
         await audit.note(connection, caller.team_id, caller.actor, action, f"adapter:{new.adapter or ''}", detail)
     return await adapters_of(gateway)
@@ -102,7 +127,12 @@ async def listed(request: Request, response: Response, _caller: Operator) -> Ada
 async def activate(request: Request, response: Response, wanted: Activation, caller: Operator) -> Adapters:
     """`If-Match` has to carry the list's ETag. `yuqing llm sync` beside each server applies it within seconds to minutes."""
     found, seen = await change_adapter(
-        gateway_of(request), caller, wanted.reason, request.headers.get("if-match"), adapter=wanted.adapter
+        gateway_of(request),
+        caller,
+        wanted.reason,
+        request.headers.get("if-match"),
+        adapter=wanted.adapter,
+        force=wanted.force,
     )
     response.headers["ETag"] = tag_of(seen)
     return found

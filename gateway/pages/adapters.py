@@ -56,6 +56,7 @@ async def change(
     tag: Annotated[str, Form(max_length=100)] = "",
     adapter: Annotated[str, Form(max_length=64)] = "",
     reason: Annotated[str, Form(max_length=1000)] = "",
+    force: Annotated[bool, Form()] = False,
 ) -> Response:
     """Activate one, or go back to the one before; the form names the state that it was made from."""
 
@@ -65,7 +66,13 @@ async def change(
         except ValidationError:
             raise Problem(422, "validation", "the reason is missing or too long", "say in a sentence why") from None
         await change_adapter(
-            gateway_of(request), caller, why, tag, adapter=adapter or None, roll_back=what == "rollback"
+            gateway_of(request),
+            caller,
+            why,
+            tag,
+            adapter=adapter or None,
+            force=force,
+            roll_back=what == "rollback",
         )
 
     return await done(

@@ -279,8 +279,8 @@ def test_adapters_are_activated_and_rolled_back(operator: httpx.Client, store: O
     assert adapters["inews-v2"]["metrics"]["dev"]["macro_f1"] == 0.741
     assert "cannot be read" in adapters["broken"]["problem"]
 
-    def put(adapter: str | None, tag: str) -> httpx.Response:
-        body = {"adapter": adapter, "reason": "更好"}
+    def put(adapter: str | None, tag: str, force: bool = False) -> httpx.Response:
+        body = {"adapter": adapter, "reason": "更好", "force": force}
         return operator.put("/v1/adapters/active", json=body, headers={"If-Match": tag} if tag else {})
 
     is_problem(put("inews-v1", ""), 428, "if-match-missing")
@@ -293,7 +293,10 @@ def test_adapters_are_activated_and_rolled_back(operator: httpx.Client, store: O
     assert put("../x", "*").status_code == 422
     back = {"json": {"reason": "更差"}, "headers": {"If-Match": first.headers["etag"]}}
     is_problem(operator.post("/v1/adapters/rollback", **back), 409, "adapter")
-    second = put("inews-v2", first.headers["etag"])
+    uncompared = put("inews-v2", first.headers["etag"])
+    is_problem(uncompared, 409, "adapter")
+    assert "no comparison with inews-v1" in uncompared.text
+    second = put("inews-v2", first.headers["etag"], force=True)
     back["headers"] = {"If-Match": second.headers["etag"]}
     rolled = operator.post("/v1/adapters/rollback", **back).json()
     assert (rolled["active"]["adapter"], rolled["active"]["previous"]) == ("inews-v1", "inews-v2")

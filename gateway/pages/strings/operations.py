@@ -197,6 +197,7 @@ STRINGS: dict[str, tuple[str, str]] = {
         "记入审计日志。更换对所有团队和模型服务生效。",
         "Goes to the audit log. The change holds for all teams and servers.",
     ),
+    "adapters.force": ("没有与当前适配器比较过也启用", "Even if it was not compared with the active one"),
     "adapters.activate": ("启用所选", "Activate the chosen one"),
     "adapters.rollback": ("退回 {name}", "Back to {name}"),
     "adapters.changed": (
