@@ -7,26 +7,30 @@ one ends. One process of a stage at a time: it holds a lock on a file for as lon
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO, Literal
+
+from pydantic import BaseModel
 
 from yuqing.cluster import connection, jobs
 from yuqing.contracts import now
 from yuqing.errors import YuqingError
 from yuqing.identity import new_ulid
 from yuqing.settings import Settings
+from yuqing.telemetry import get_logger
 
 Stage = Literal["crawl", "clean"]
 RunState = Literal["running", "succeeded", "failed", "unknown"]
 _RUNS_SHOWN = 20
+log = get_logger(__name__)
 # Records of processes whose end this process will note: until then they count as running.
 _awaited: set[Path] = set()
 
@@ -37,7 +41,7 @@ class AlreadyRunning(YuqingError):
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a stage: where (a Job of a cluster or a process), its name there, its state, and where its log is."""
+    """A run of a stage: a Job of a cluster under its name, or a process under a ULID; its state, and where its log is."""
 
     stage: Stage
     kind: Literal["job", "process"]
@@ -45,6 +49,17 @@ class Run:
     state: RunState
     started: datetime | None
     detail: str = ""
+
+
+class _Record(BaseModel):
+    """What is noted of a process, in a file of the run's name: process numbers come again, after a container's restart at once."""
+
+    stage: Stage
+    pid: int = 0  # an earlier release noted none
+    state: RunState
+    started: datetime
+    detail: str
+    by: str
 
 
 def start(
@@ -78,7 +93,8 @@ def runs(settings: Settings, stage: Stage) -> list[Run]:
         return sorted(listed, key=lambda run: str(run.started), reverse=True)
     folder = _folder(settings)
     # Names are ULIDs, which sort by time.
-    return [_read_run(path) for path in sorted(folder.glob(f"{stage}-*.json"), reverse=True)[:_RUNS_SHOWN]]
+    known = (_read_run(path, stage) for path in sorted(folder.glob(f"{stage}-*.json"), reverse=True))
+    return list(islice((run for run in known if run), _RUNS_SHOWN))
 
 
 def _start_jobs(cluster: connection.Cluster, stage: Stage, words: Sequence[str], by: str) -> list[Run]:
@@ -110,14 +126,14 @@ def _folder(settings: Settings) -> Path:
 
 
 def _start_process(settings: Settings, stage: Stage, words: Sequence[str], by: str) -> Run:
-    folder, name = _folder(settings), new_ulid()
-    record = folder / f"{stage}-{name}.json"
-    log = record.with_suffix(".log")
+    folder, name = _folder(settings), new_ulid().lower()
+    path = folder / f"{stage}-{name}.json"
+    told = path.with_suffix(".log")
     arguments = [stage, *(words or (["--all"] if stage == "crawl" else []))]
     with (folder / f"{stage}.lock").open("w") as lock:
         if not _lock(lock):
             raise AlreadyRunning(f"a {stage} runs already", cure="wait for its end")
-        with log.open("wb") as output:
+        with told.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "yuqing", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -126,21 +142,28 @@ def _start_process(settings: Settings, stage: Stage, words: Sequence[str], by: s
                 pass_fds=[lock.fileno()],  # the lock is the process's: the kernel lifts it however it ends
                 start_new_session=True,
             )
-    run = Run(stage, "process", str(process.pid), "running", now(), str(log))
-    record.write_text(json.dumps({**asdict(run), "started": run.started and run.started.isoformat(), "by": by}))
-    _awaited.add(record)
-    threading.Thread(target=_reap, args=(process, record), daemon=True).start()
-    return run
+    record = _Record(stage=stage, pid=process.pid, state="running", started=now(), detail=str(told), by=by)
+    _write(path, record)
+    _awaited.add(path)
+    threading.Thread(target=_reap, args=(process, path, record), daemon=True).start()
+    return Run(stage, "process", name, "running", record.started, record.detail)
 
 
-def _reap(process: subprocess.Popen[bytes], record: Path) -> None:
+def _write(path: Path, record: _Record) -> None:
+    """Whole or not at all: others list the folder meanwhile."""
+    part = path.with_suffix(".part")
+    part.write_text(record.model_dump_json())
+    part.replace(path)
+
+
+def _reap(process: subprocess.Popen[bytes], path: Path, record: _Record) -> None:
     """Note how the process ended; if this one ends first, nobody does, and the run's state is unknown."""
     code = process.wait()
-    found = json.loads(record.read_text())
-    part = record.with_suffix(".part")
-    part.write_text(json.dumps({**found, "state": "failed" if code else "succeeded"}))
-    part.replace(record)
-    _awaited.discard(record)
+    try:
+        _write(path, record.model_copy(update={"state": "failed" if code else "succeeded"}))
+    except OSError as error:
+        log.warning("a run's end cannot be noted", file=str(path), error=str(error))
+    _awaited.discard(path)
 
 
 def _lock(file: IO[str]) -> bool:
@@ -151,12 +174,17 @@ def _lock(file: IO[str]) -> bool:
     return True
 
 
-def _read_run(record: Path) -> Run:
-    found = json.loads(record.read_text())
-    state: RunState = found["state"]
-    if state == "running" and record not in _awaited and not _alive(int(found["name"]), found["stage"]):
+def _read_run(path: Path, stage: Stage) -> Run | None:
+    """The run that a file tells of; None when it cannot be read: one damaged file hides no other run."""
+    try:
+        found = _Record.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        log.warning("a run's record cannot be read, and is left out", file=str(path), error=type(error).__name__)
+        return None
+    state = found.state
+    if state == "running" and path not in _awaited and not _alive(found.pid, stage):
         state = "unknown"
-    return Run(found["stage"], "process", found["name"], state, _time(found["started"]), found["detail"])
+    return Run(stage, "process", path.stem.removeprefix(f"{stage}-"), state, found.started, found.detail)
 
 
 def _alive(pid: int, stage: str) -> bool:

@@ -1,5 +1,6 @@
 """Starting a crawl or a clean: a Job in a pod, a process anywhere else, one at a time."""
 
+import json
 import os
 import signal
 import time
@@ -16,7 +17,7 @@ from yuqing.cluster import connection
 from yuqing.cluster.connection import NotAllowed, NotFound
 from yuqing.errors import YuqingError
 from yuqing.settings import Settings, load_settings
-from yuqing.starting import AlreadyRunning, runs, start
+from yuqing.starting import AlreadyRunning, Run, runs, start
 
 
 @pytest.fixture
@@ -73,6 +74,10 @@ def test_a_pods_token_is_read_again_when_it_is_refused(server: ApiServer, in_pod
     assert cluster.items("list the pods", "/api/v1/namespaces/{namespace}/pods") == []
 
 
+def _record(settings: Settings, run: Run) -> Path:
+    return starting._folder(settings) / f"{run.stage}-{run.name}.json"
+
+
 def _until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 120
     while not reached():
@@ -93,7 +98,10 @@ def test_elsewhere_a_process_is_started_and_a_second_one_is_not(
     _until(lambda: runs(settings, "clean")[0].state == "failed")
     assert "not configured" in Path(runs(settings, "clean")[0].detail).read_text()
     (second,) = start(settings, "clean")
-    os.kill(int(second.name), signal.SIGKILL)  # nothing has to be cleared away after a kill
+    assert second.name > run.name  # of a process's number another run may be given
+    os.kill(
+        json.loads(_record(settings, second).read_text())["pid"], signal.SIGKILL
+    )  # nothing has to be cleared away after a kill
     _until(lambda: runs(settings, "clean")[0].state == "failed")
     (third,) = start(settings, "clean")
     assert runs(settings, "clean")[0].name == third.name
@@ -103,10 +111,17 @@ def test_elsewhere_a_process_is_started_and_a_second_one_is_not(
 def test_a_run_whose_starter_ended_is_unknown_when_it_is_over(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path / "state")
     folder = starting._folder(settings)
-    gone = '{"stage": "crawl", "kind": "process", "name": "%d", "state": "running", "started": null, "detail": ""}'
-    (folder / "crawl-01A.json").write_text(gone % 2**22)
-    (folder / "crawl-01B.json").write_text(gone % os.getpid())  # lives, and is another command
-    assert [run.state for run in runs(settings, "crawl")] == ["unknown", "unknown"]
+    gone = (
+        '{"stage": "crawl", "pid": %d, "state": "running", "started": "2026-06-30T12:00:00Z", "detail": "", "by": ""}'
+    )
+    (folder / "crawl-01a.json").write_text(gone % 2**22)
+    (folder / "crawl-01b.json").write_text(gone % os.getpid())  # lives, and is another command
+    assert [(run.name, run.state) for run in runs(settings, "crawl")] == [("01b", "unknown"), ("01a", "unknown")]
+    # What a full disk or another release left hides no run.
+    for number, data in enumerate([b"", b'{"stage": "crawl"', b"[]", b"{}", b"\xff", (gone % 1).encode()[:-1]]):
+        (folder / f"crawl-01c{number}.json").write_bytes(data)
+    (folder / "crawl-01d.json").mkdir()
+    assert [run.name for run in runs(settings, "crawl")] == ["01b", "01a"]
 
 
 @pytest.mark.parametrize("name", ["", "--all", "-v", "a\nb"])
