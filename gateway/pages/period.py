@@ -58,11 +58,12 @@ def chosen(request: Request, days: int | None, first: date | None, last: date | 
         # Whole days but for the shortest, so that the first column of a chart is one.
         since = now - timedelta(days=1) if length == 1 else _begin(now.date() - timedelta(days=length - 1), zone)
         return Chosen(Period(since, now), length, since.date(), now.date(), zone)
+    for name, day in (("from", first), ("to", last)):
+        # Before anything is counted from them: beyond the ends of the calendar nothing can be.
+        if day is not None and not 1900 <= day.year <= 2200:
+            raise bad_request(f"query.{name}", "the year has to be between 1900 and 2200")
     last = last or now.date()
     first = first or last - timedelta(days=usual - 1)
-    for name, day in (("from", first), ("to", last)):
-        if not 1900 <= day.year <= 2200:
-            raise bad_request(f"query.{name}", "the year has to be between 1900 and 2200")
     if first > last:
         raise bad_request("query.from", "is after the end of the period", "give from ≤ to")
     if (last - first).days >= LONGEST_DAYS:

@@ -60,7 +60,10 @@ def page_filter(
     reprints: Annotated[str, Query(max_length=10)] = "",
     sort: SortBy = None,
 ) -> DocumentFilter:
-    """The filter of the page: the API's, but for the period in days of the reader, and reprints left out unless asked for."""
+    """The filter of the page: the API's, but for the period in days of the reader, and reprints left out unless asked for.
+
+    Dates count more than `days`, which the form sends with them; without a first day it is everything up to the last.
+    """
     check_category(category)
     terms = terms_of(q)
     period = chosen(request, days, first, last, 30).period if days or first or last else None
@@ -72,8 +75,8 @@ def page_filter(
         kind=kind,
         source=source,
         site=site,
-        since=period.since if period else None,
-        until=period.until if period and not days else None,
+        since=period.since if period and (first or not last) else None,
+        until=period.until if period and (first or last) else None,
         terms=terms,
         collapse=reprints != "all",
         sort="time" if sort is None or (sort == "relevance" and terms is None) else sort,
@@ -84,9 +87,10 @@ PageFilter = Annotated[DocumentFilter, Depends(page_filter)]
 
 
 def filters_on(request: Request) -> list[tuple[str, str]]:
-    """(parameter, value) of the filters in the address."""
-    given = {name: value for name, value in parse_qsl(request.url.query) if value}
-    return [(name, given[name]) for name in FILTERS if name in given]
+    """(parameter, value) of the filters in the address that count: the last of a name, and dates instead of `days`."""
+    given = request.query_params
+    dated = given.get("from") or given.get("to")
+    return [(name, given[name]) for name in FILTERS if given.get(name) and not (name == "days" and dated)]
 
 
 @router.get("/search")
