@@ -1,14 +1,20 @@
 """What is normal, what stands out, and what was changed: the pages' own arithmetic."""
 
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from difflib import SequenceMatcher
+from random import Random
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from starlette.requests import Request
 
 from gateway.pages import comparison
 from gateway.pages.formats import Formats, known_zone
+from gateway.pages.search import filters_on, page_filter
 from gateway.pages.strings import translate
 from gateway.queries.attention import Day, is_unusual, normal_of, ordered, standing
 
@@ -63,6 +69,34 @@ def test_a_changed_word_is_told_alone() -> None:
     ]
 
 
+def test_what_a_comparison_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[int, int]] = []  # of each matcher the elements, and the pairs of equal ones
+
+    class Watched(SequenceMatcher):  # type: ignore[type-arg]
+        def __init__(self, junk: None, a: Sequence[str], b: Sequence[str], autojunk: bool) -> None:
+            counts = Counter(b)
+            compared.append((max(len(a), len(b)), sum(counts[each] for each in a)))
+            super().__init__(junk, a, b, autojunk)
+
+    monkeypatch.setattr(comparison, "SequenceMatcher", Watched)
+    digits = Random(1)
+    table, changed = (" ".join(str(digits.randrange(10**6)) for _ in range(800)) for _ in range(2))
+    for before, after in (
+        (table, changed),
+        (table[:900], table[:400] + "1" + table[400:900]),
+        ("甲。" * 500, "甲。" * 400 + "乙。" + "甲。" * 99),
+        ("".join(f"{number}。" for number in range(2500)), "".join(f"{number}。" for number in range(9, 2500))),
+        ("甲" * 3000, "甲" * 2999 + "乙"),
+    ):
+        compared.clear()
+        pieces = comparison.compare(before, after)
+        assert "".join(piece.text for piece in pieces if piece.kind != "added") == before
+        assert "".join(piece.text for piece in pieces if piece.kind != "removed") == after
+        assert all(length <= comparison.SENTENCES and pairs <= comparison.EQUAL_PAIRS for length, pairs in compared)
+        assert sum(pairs for _, pairs in compared) <= comparison.LETTER_PAIRS
+    assert [piece for piece in pieces if piece.kind != "same"][-1].text == "乙"
+
+
 def test_numbers_and_times_are_those_of_the_reader() -> None:
     chinese, english = (Formats(language, ZoneInfo("Asia/Shanghai")) for language in ("zh", "en"))
     assert [chinese.compact(value) for value in (999, 9870, 12_860, 240_000_000)] == ["999", "9,870", "1.3万", "2.4亿"]
@@ -81,3 +115,27 @@ def test_numbers_and_times_are_those_of_the_reader() -> None:
 )
 def test_zones_that_are_none(name: str) -> None:
     assert known_zone(name) is None
+
+
+def test_dates_count_more_than_the_days_that_the_form_sends_with_them() -> None:
+    query = b"q=&days=7&from=2026-01-01&to=2026-01-05&risk=9&risk=2"
+    request = Request(
+        {
+            "type": "http",
+            "query_string": query,
+            "headers": [(b"cookie", b"yuqing_zone=Asia/Shanghai")],
+            "path": "/search",
+        }
+    )
+    zone, first, last = ZoneInfo("Asia/Shanghai"), date(2026, 1, 1), date(2026, 1, 5)
+    begin, end = datetime(2026, 1, 1, tzinfo=zone), datetime(2026, 1, 6, tzinfo=zone)
+    both = page_filter(request, days=7, first=first, last=last)
+    assert (both.since, both.until) == (begin, end)
+    until = page_filter(request, days=7, last=last)
+    assert (until.since, until.until) == (None, end)
+    assert page_filter(request, first=first).since == begin
+    # The latest days are open to what comes while one reads.
+    latest = page_filter(request, days=7)
+    assert latest.since is not None
+    assert latest.until is None
+    assert filters_on(request) == [("risk", "2"), ("from", "2026-01-01"), ("to", "2026-01-05")]
