@@ -137,15 +137,17 @@ async def company(
                 await families.top_families(connection, team_id, wanted, weights, limit=5),
             )
 
-    length = max(1, round((period.period.until - period.period.since).total_seconds() / 86400))
-    (series, documents), (sources, keywords, copied), compared, (normal, _) = await asyncio.gather(
+    # The days of the chart begin at the reader's midnight, the latest of 24 hours do not: only the latter are measured
+    # against the normal, like those of the overview. Between two dates the normal day alone is shown.
+    length = period.days or 1
+    (series, documents), (sources, keywords, copied), compared, (normal, latest) = await asyncio.gather(
         first_half(),
         second_half(),
         _rivals(gateway, team_id, company_id, vs or [], period),
-        _normal(gateway, team_id, company_id, length if period.days else 1),
+        _normal(gateway, team_id, company_id, length),
     )
     own = next(rival for rival in compared if rival.company_id == company_id)
-    per_day = normal / length if normal is not None and period.days else normal
+    per_day = normal / length if normal is not None else None
     return render(
         request,
         "company.html",
@@ -165,7 +167,8 @@ async def company(
             "series": [{"name": rival.company, "values": list(rival.days)} for rival in compared],
         },
         normal=normal if period.days else None,
-        unusual=period.days is not None and attention.is_unusual(series.total.documents, normal),
+        latest=latest,
+        unusual=period.days is not None and attention.is_unusual(latest, normal),
         own=own,
         compared=sorted(compared, key=lambda rival: -rival.documents),
         chosen_rivals={rival.company_id for rival in compared},

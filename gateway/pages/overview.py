@@ -26,6 +26,7 @@ router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_prefe
 SignedIn = Annotated[Caller, Depends(signed_in)]
 
 USUAL_DAYS = 7
+OFFERED = CHOICES[:3]
 # More rows than a screen holds; a link shows the rest.
 SHOWN_ROWS = 40
 LATEST = 12
@@ -99,7 +100,7 @@ async def _page(
         latest=latest.items,
         first=first.items,
         days=period,
-        choices=CHOICES[:3],
+        choices=OFFERED,
         order=order,
     )
 
@@ -113,7 +114,9 @@ async def overview(
     all: Annotated[bool, Query()] = False,  # noqa: A002 - the name of the query parameter
 ) -> Response:
     """The companies in the order of what needs attention, beside the latest documents."""
-    return await _page(request, caller, days=min(days or USUAL_DAYS, 30), order=order, everything=all)
+    # The longest of the choices within what was asked for: the page has words for these only.
+    period = max(choice for choice in OFFERED if choice <= (days or USUAL_DAYS))
+    return await _page(request, caller, days=period, order=order, everything=all)
 
 
 @router.get("/live")

@@ -3,6 +3,7 @@
 import html
 import re
 import time
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -204,6 +205,31 @@ def test_periods_are_days_of_the_reader(reader: httpx.Client, press: dict[str, s
         assert reader.get(path).status_code == 200
     for wrong in ("from=2026-03-09&to=2026-03-08", "from=x", "days=0", "from=0001-01-01", "vs=x", "show=all"):
         assert reader.get(f"/companies/{company}?{wrong}").status_code == 422, wrong
+
+
+def test_a_company_is_unusual_where_the_overview_says_so(reader: httpx.Client, key: str, database: Engine) -> None:
+    hour = datetime.now(UTC).hour
+    ahead = (10 - hour + 12) % 24 - 12  # it is ten in the morning there
+    reader.cookies.set("yuqing_zone", f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT")
+    with database.begin() as connection:
+        company = rows.add_company(connection, "公关部", "星河汽车")
+        # Ten every morning: since yesterday's midnight, 34 hours ago, 20 as in any 48 hours.
+        for day in range(14):
+            for number in range(10):
+                story = rows.Story(f"星河汽车早报{day}之{number}", "星河汽车。", hours_ago=24 * day + 7)
+                rows.add_story(connection, story)
+    page = reader.get(f"/companies/{company}?days=2").text
+    assert "高于平时" not in page
+    assert '<dd class="figure">20</dd>' in page
+    with database.begin() as connection:
+        # In the last seven times 24 hours, but before the midnight six days ago.
+        for number in range(30):
+            rows.add_story(connection, rows.Story(f"星河汽车急报{number}", "星河汽车。", hours_ago=6 * 24 + 20))
+    assert "声量明显高于平时" in reader.get("/?days=7").text
+    assert "高于平时 1.4 倍" in reader.get(f"/companies/{company}?days=7").text
+    for days in (1, 2, 8, 300):
+        assert reader.get(f"/?days={days}").status_code == 200, days
+        assert reader.get(f"/companies/{company}?days={days}").status_code == 200, days
 
 
 def test_languages_and_themes(reader: httpx.Client, press: dict[str, str]) -> None:
