@@ -23,7 +23,7 @@ from psycopg import conninfo
 from sqlalchemy import text
 
 from yuqing import ledger
-from yuqing.backup import database, layout, making
+from yuqing.backup import database, layout, making, restoring
 from yuqing.backup.layout import BackupError, Entry
 from yuqing.backup.making import back_up, prune
 from yuqing.backup.restoring import MARKER, restore, verify
@@ -400,6 +400,41 @@ def test_one_backup_at_a_time_to_the_very_end(place: Any) -> None:
         back_up(here.settings, cut_off)
     assert layout.record_ids(here.backups) == [first.id]
     verify(here.settings, back_up(here.settings).id)
+
+
+@pytest.mark.service
+def test_entries_are_taken_as_they_are_needed(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many objects a backup has: few more than those at work are in memory."""
+    here = place()
+    fill(here)
+    for number in range(110):
+        here.store.put(f"raw/c/2026/06/03/03{number:03}.jsonl.gz", b"%d" % (number % 90))
+    back_up(here.settings)
+    drawn: list[int] = []
+    ahead: list[int] = []
+    entries, hashed = restoring.entries, restoring._hash
+
+    def counted(backups: ObjectStore, record: layout.Record) -> Iterator[Entry]:
+        drawn.append(0)
+        for entry in entries(backups, record):
+            drawn[-1] += 1
+            yield entry
+
+    def hashing(store: ObjectStore, key: str) -> str:
+        if key.startswith("data/"):
+            ahead.append(drawn[-1] - len(ahead))
+        return hashed(store, key)
+
+    monkeypatch.setattr(restoring, "entries", counted)
+    monkeypatch.setattr(restoring, "_hash", hashing)
+    record = verify(here.settings, "latest", deep=True)
+    assert drawn == [record.objects] * 2
+    assert len(ahead) == len({entry.sha256 for entry in entries(here.backups, record)}) < record.objects
+    assert max(ahead[:60]) < 70
+    there = elsewhere(place)
+    ahead.clear()
+    restore(there.settings, "latest", lambda count: ahead.append(drawn[-1] - count))
+    assert len(ahead) == record.objects and max(ahead) < 70
 
 
 def _killed(here: Place, arguments: list[str], begun: Callable[[], bool], after_s: float) -> int | None:

@@ -119,7 +119,7 @@ def _objects(source: ObjectStore, backups: ObjectStore, settings: Settings, full
     earlier = iter(()) if full else known_entries(backups)
     pairs = _paired(listed(source, settings.backup.exclude), earlier)
     with ThreadPoolExecutor(settings.backup.copies) as copiers:
-        work = _beside(copiers, lambda pair: _copy(source, backups, *pair, full), pairs)
+        work = beside(copiers, lambda pair: _copy(source, backups, *pair, full), pairs)
         yield from (found for found in work if found)
 
 
@@ -137,7 +137,7 @@ def _paired(items: Iterator[ObjectInfo], earlier: Iterator[Entry]) -> Iterator[t
         yield item, found
 
 
-def _beside(pool: ThreadPoolExecutor, call: Callable[[T], R], items: Iterator[T]) -> Iterator[R]:
+def beside(pool: ThreadPoolExecutor, call: Callable[[T], R], items: Iterator[T]) -> Iterator[R]:
     """As map, in order, with a bounded number under way."""
     window = [pool.submit(call, item) for item in islice(items, 64)]
     for item in items:

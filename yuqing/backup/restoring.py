@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from yuqing.backup import database
 from yuqing.backup.layout import IN_MEMORY, BackupError, Entry, Record, data_key, entries, read_record, store_spooled
-from yuqing.backup.making import stores
+from yuqing.backup.making import beside, stores
 from yuqing.endpoints import database_url
 from yuqing.objects import ObjectMissing, ObjectStore
 from yuqing.settings import Settings
@@ -48,16 +48,17 @@ def verify(settings: Settings, name: str, *, deep: bool = False) -> Record:
             + (f"has {there} bytes of {record.database.bytes}" if there is not None else "is missing"),
             cure="take an earlier backup",
         )
-    wanted = {entry.sha256: entry for entry in entries(backups, record)}
+    # Of all contents a hash and a size are held, of the entries none: a backup may have more of them than there is memory.
     contents = {item.key.rpartition("/")[2]: item.size for item in backups.list("data/")}
-    bad = [entry.key for sha256, entry in wanted.items() if contents.get(sha256) != entry.size]
+    bad = [entry.key for entry in entries(backups, record) if contents.get(entry.sha256) != entry.size]
     if deep and not bad:
         if _hash(backups, record.database.key) != record.database.sha256:
             raise BackupError(
                 f"{record.database.key} of the backup is damaged: its hash is another", cure="take an earlier one"
             )
         with ThreadPoolExecutor(settings.backup.copies) as readers:
-            hashes = readers.map(lambda entry: (entry, _hash(backups, data_key(entry.sha256))), wanted.values())
+            once = (entry for entry in entries(backups, record) if contents.pop(entry.sha256, None) is not None)
+            hashes = beside(readers, lambda entry: (entry, _hash(backups, data_key(entry.sha256))), once)
             bad = [entry.key for entry, found in hashes if found != entry.sha256]
     if bad:
         more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
@@ -101,7 +102,7 @@ def restore(settings: Settings, name: str, watch: Callable[[int], None] = lambda
         log.info("database restored", backup=record.id, revision=record.database.revision)
     count = done = 0
     with ThreadPoolExecutor(settings.backup.copies) as copiers:
-        for found in copiers.map(lambda entry: _bring(target, backups, entry, there), entries(backups, record)):
+        for found in beside(copiers, lambda entry: _bring(target, backups, entry, there), entries(backups, record)):
             count, done = count + 1, done + found
             watch(count)
     _compare(target, backups, record)
