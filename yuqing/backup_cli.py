@@ -21,6 +21,12 @@ def backup(
     full: Annotated[
         bool, typer.Option("--full", help="Trust no earlier backup: read and write all contents anew.")
     ] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt", help="Go on with the backups of another bucket or database: after a restore or a move."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Back up the database and the objects that earlier backups do not hold; delete all but the last backup.keep."""
@@ -43,7 +49,8 @@ def backup(
         return
     with telemetry.progress() as bar:
         task = bar.add_task("backing up objects", total=None)
-        record = layout.as_json(making.back_up(settings, lambda count: bar.update(task, completed=count), full=full))
+        made = making.back_up(settings, lambda count: bar.update(task, completed=count), full=full, adopt=adopt)
+    record = layout.as_json(made)
     pruned = making.prune(settings, settings.backup.keep)
     if as_json:
         typer.echo(json.dumps({**record, "deleted_backups": pruned.backups, "deleted_bytes": pruned.bytes}))

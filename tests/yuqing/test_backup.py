@@ -403,6 +403,44 @@ def test_one_backup_at_a_time_to_the_very_end(place: Any) -> None:
 
 
 @pytest.mark.service
+def test_another_installation_does_not_drive_out_these_backups(place: Any) -> None:
+    here = place()
+    fill(here)
+    first = back_up(here.settings)
+    refused = "holds the backups of another installation"
+    moved = elsewhere(place)
+    restore(moved.settings, "latest")
+    bucket, url = (moved.environment[name] for name in ("YUQING_S3__PREFIX", "YUQING_DATABASE__URL"))
+    for other in (moved, place(YUQING_S3__PREFIX=bucket), place(YUQING_DATABASE__URL=url)):  # either tells them apart
+        for call in (back_up, lambda settings: prune(settings, 1)):
+            with pytest.raises(BackupError, match=refused) as told:
+                call(other.settings)
+            assert "--adopt" in told.value.cure
+    assert layout.record_ids(here.backups) == [first.id]
+    assert [item.key for item in here.backups.list("database/")] == [first.database.key]  # refused before it is dumped
+    second = back_up(moved.settings, adopt=True)
+    assert prune(moved.settings, 1).backups == 1
+    with pytest.raises(BackupError, match=refused):
+        back_up(here.settings)
+    # A record without it, as earlier releases wrote, and a damaged one refuse nobody of the same bucket.
+    key = f"backups/{second.id}.json"
+    here.backups.put(key, layout.dump_json(second.model_copy(update={"source": first.source, "origin": ""})))
+    third = back_up(here.settings)
+    here.backups.put(f"backups/{third.id}.json", b"{")
+    back_up(here.settings)
+
+    def overtaken(count: int) -> None:
+        """Another database's lock holds nobody here: theirs ends first."""
+        if count == 1:
+            back_up(moved.settings, adopt=True)
+
+    before = layout.record_ids(here.backups)
+    with pytest.raises(BackupError, match=refused):
+        back_up(here.settings, overtaken)
+    assert len(layout.record_ids(here.backups)) == len(before) + 1
+
+
+@pytest.mark.service
 def test_entries_are_taken_as_they_are_needed(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many objects a backup has: few more than those at work are in memory."""
     here = place()

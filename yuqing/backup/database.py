@@ -117,6 +117,13 @@ def locked(url: str) -> Iterator[Callable[[], None]]:
         yield still
 
 
+def origin(url: str) -> str:
+    """The server's system identifier, which a copy of it keeps and no other has, and the database's name. Raises DatabaseAway."""
+    with _connected(url) as connection:
+        row = connection.execute("SELECT system_identifier || '/' || current_database() FROM pg_control_system()")
+        return str(row.fetchone()[0])  # type: ignore[index]
+
+
 def fingerprints(connection: psycopg.Connection[Any]) -> dict[str, Table]:
     """Rows and digest of every table but unlogged ones, which a crash may empty and a dump leaves out."""
     connection.execute(_TEXT)

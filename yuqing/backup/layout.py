@@ -78,6 +78,7 @@ class Record(BaseModel):
     started: datetime
     finished: datetime
     source: str
+    origin: str = ""  # of the database, as `database.origin` says it; "": an earlier release noted none
     database: Dump
     parts: list[Part]
     objects: int

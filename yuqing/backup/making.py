@@ -18,6 +18,7 @@ from yuqing.backup.layout import (
     MANIFESTS,
     PART_ENTRIES,
     RECORDS,
+    BackupError,
     Entry,
     Part,
     Record,
@@ -59,13 +60,17 @@ def stores(settings: Settings) -> tuple[ObjectStore, ObjectStore]:
     return ObjectStore.from_settings(settings), ObjectStore(target_endpoint(settings))
 
 
-def back_up(settings: Settings, watch: Callable[[int], None] = lambda _: None, *, full: bool = False) -> Record:
+def back_up(
+    settings: Settings, watch: Callable[[int], None] = lambda _: None, *, full: bool = False, adopt: bool = False
+) -> Record:
     """Make a backup: the database, then the objects that earlier ones do not hold. `watch` hears of each object.
 
     Killed on the way it leaves no backup; what it had copied is not copied again by the next. With `full` nothing of earlier
-    backups is trusted: every object is read, and its content written anew, which mends a damaged one.
+    backups is trusted: every object is read, and its content written anew, which mends a damaged one. With `adopt` it goes on
+    with the backups of another installation, which is refused from then on.
 
-    Raises BackupError (another one is under way, no pg_dump), DatabaseAway, ObjectStoreError, NotConfigured.
+    Raises BackupError (another one is under way, the backups are another installation's, no pg_dump), DatabaseAway,
+    ObjectStoreError, NotConfigured.
     """
     source, backups = stores(settings)
     backups.ensure_bucket()
@@ -73,6 +78,9 @@ def back_up(settings: Settings, watch: Callable[[int], None] = lambda _: None, *
     with database.locked(
         url
     ) as still:  # to the end: the deletion of old ones would take contents that no record names yet
+        own = _origin(settings, source)
+        if not adopt:
+            _refuse_others(backups, own)
         name, started = new_ulid().lower(), now()
         dump = database.dump(url, backups, name, settings.backup)
         log.info("database dumped", backup=name, bytes=dump.bytes, revision=dump.revision)
@@ -88,7 +96,8 @@ def back_up(settings: Settings, watch: Callable[[int], None] = lambda _: None, *
             id=name,
             started=started,
             finished=now(),
-            source=f"s3://{source.endpoint.bucket}/{source.endpoint.prefix}",
+            source=own[0],
+            origin=own[1],
             database=dump,
             parts=parts,
             objects=count,
@@ -96,9 +105,33 @@ def back_up(settings: Settings, watch: Callable[[int], None] = lambda _: None, *
             new_bytes=fresh,
         )
         still()
+        if not adopt:  # one with another database knows nothing of the lock
+            _refuse_others(backups, own)
         backups.put(f"{RECORDS}{name}.json", dump_json(record), content_type="application/json")
     log.info("backup complete", backup=name, objects=count, bytes=total, new_bytes=fresh)
     return record
+
+
+def _origin(settings: Settings, source: ObjectStore) -> tuple[str, str]:
+    """What tells this installation from another: its bucket and its database. Many have a bucket of the same name."""
+    return f"s3://{source.endpoint.bucket}/{source.endpoint.prefix}", database.origin(database_url(settings))
+
+
+def _refuse_others(backups: ObjectStore, own: tuple[str, str]) -> None:
+    """Raises BackupError when the last backup is of another installation: with each new one here it would lose one of its own."""
+    for name in reversed(record_ids(backups)):
+        try:
+            last = read_record(backups, name)
+        except BackupError:  # a damaged one: the next mends it
+            continue
+        if last.source == own[0] and last.origin in ("", own[1]):
+            return
+        where = f"s3://{backups.endpoint.bucket}/{backups.endpoint.prefix}"
+        raise BackupError(
+            f"{where} holds the backups of another installation: the last, {name}, is of {last.source} and the database "
+            f"{last.origin or '?'}, and this one is {own[0]} and the database {own[1]}",
+            cure="set YUQING_BACKUP__PREFIX to one of its own; after a restore or a move: `yuqing backup --adopt`",
+        )
 
 
 def _chunks(items: Iterator[T], size: int) -> Iterator[list[T]]:
@@ -183,10 +216,12 @@ def _copy(
 def prune(settings: Settings, keep: int) -> Pruned:
     """Delete all but the last `keep` complete backups, those broken off before the last, and what contents no other holds.
 
-    Raises BackupError when a backup is under way or a kept one is damaged: then nothing is deleted; and when it loses its lock.
+    Raises BackupError when a backup is under way, the last is of another installation, or a kept one is damaged: then nothing is
+    deleted; and when the lock is lost.
     """
-    _, backups = stores(settings)
+    source, backups = stores(settings)
     with database.locked(database_url(settings)) as still:  # no backup runs meanwhile, which might count on a content
+        _refuse_others(backups, _origin(settings, source))
         complete = record_ids(backups)
         kept = complete[-keep:]
         if not kept:
