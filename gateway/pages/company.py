@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
 
 from gateway.api.companies import CompanyPath
 from gateway.filters import Period
@@ -110,7 +111,7 @@ async def company(
     first: From = None,
     last: To = None,
     show: Annotated[Show, Query()] = "risky",
-    vs: Annotated[list[int] | None, Query(max_length=20)] = None,
+    vs: Annotated[list[Annotated[int, Field(ge=1, le=2**31 - 1)]] | None, Query(max_length=20)] = None,
 ) -> Response:
     """Everything of one period; `vs` are the companies to compare with, the most talked-about ones unless told."""
     gateway, team_id = gateway_of(request), caller.team_id

@@ -31,7 +31,10 @@ GROUP_BESIDE = 6
 
 def _back(request: Request) -> str:
     """The list that the reader came from, with its filters."""
-    came_from = urlsplit(request.headers.get("referer", ""))
+    try:
+        came_from = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # "http://[" is no address
+        return "/"
     if came_from.netloc != request.headers.get("host"):
         return "/"
     if came_from.path in ("/", "/search") or came_from.path.startswith("/companies/"):

@@ -86,9 +86,9 @@ async def task(request: Request, stage: Stage, name: TaskName, caller: Operator)
 async def runs(
     request: Request,
     caller: Operator,
-    site: Annotated[str, Query(max_length=64)] = "",
+    site: Annotated[str, Query(pattern=r"^([a-z0-9][a-z0-9_-]{0,63})?$")] = "",
     problems: bool = False,
-    before: Annotated[str, Query(max_length=26)] = "",
+    before: Annotated[str, Query(pattern=r"^([0-9A-HJKMNP-TV-Z]{26})?$")] = "",
 ) -> Response:
     """Crawls, newest first."""
     async with gateway_of(request).reading.connect() as connection:

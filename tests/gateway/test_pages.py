@@ -203,8 +203,10 @@ def test_periods_are_days_of_the_reader(reader: httpx.Client, press: dict[str, s
     for zone in ("Mars/Base", "../../etc/passwd", "posix/UTC", "x" * 300):
         reader.cookies.set("yuqing_zone", zone)
         assert reader.get(path).status_code == 200
-    for wrong in ("from=2026-03-09&to=2026-03-08", "from=x", "days=0", "from=0001-01-01", "vs=x", "show=all"):
+    bounds = ("from=0001-01-01", "to=0001-01-01", "vs=99999999999")
+    for wrong in (*bounds, "from=2026-03-09&to=2026-03-08", "from=x", "days=0", "vs=x", "show=all"):
         assert reader.get(f"/companies/{company}?{wrong}").status_code == 422, wrong
+    assert reader.get("/search?risk=01").status_code == 200
 
 
 def test_a_company_is_unusual_where_the_overview_says_so(reader: httpx.Client, key: str, database: Engine) -> None:
