@@ -27,6 +27,10 @@ class ObjectStoreError(YuqingError):
     """S3 refused a request; the message names bucket, key and S3's own reason."""
 
 
+class BucketMissing(ObjectStoreError):
+    """There is no bucket of this name."""
+
+
 class ObjectMissing(ObjectStoreError):
     """The key does not exist."""
 
@@ -104,6 +108,10 @@ class ObjectStore:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             if code in _MISSING:
                 raise ObjectMissing(f"{where} does not exist") from error
+            if code == "NoSuchBucket":
+                raise BucketMissing(
+                    f"S3 has no bucket {self.endpoint.bucket} (to {action} {where})", cure="check the bucket's name"
+                ) from error
             if code in _REFUSED:
                 raise ObjectStoreError(
                     f"S3 refused to {action} {where}: {code}",
@@ -153,7 +161,7 @@ class ObjectStore:
         try:
             self._client.put_object(Bucket=self.endpoint.bucket, Key=self._full(key), Body=data, **options)
         except _FAILURES as error:
-            code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+            code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
             if (condition and code in _EXISTS) or ("IfMatch" in condition and code in _MISSING):
                 return False
             self._fail(error, "write", key)

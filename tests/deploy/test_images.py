@@ -158,7 +158,7 @@ def test_a_stage_imports_with_its_lock_alone(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["asr-cuda", "vllm-cuda"])
-def test_cuda_locks_resolve(name: str) -> None:
+def test_cuda_locks_resolve(name: str, tmp_path: Path) -> None:
     """Every release of the lock exists with its hash, and their requirements agree; asks the package index for metadata only."""
     uv = Path(sys.executable).with_name("uv")
     lock = LOCKS / "images" / f"{name}.txt"
@@ -169,7 +169,7 @@ def test_cuda_locks_resolve(name: str) -> None:
         "--dry-run",
         "--system",
         "--target",
-        "/nonexistent",
+        tmp_path,
         "--require-hashes",
         "--python-version",
         "3.11",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from yuqing.endpoints import S3Endpoint, s3_endpoint
 from yuqing.errors import YuqingError
-from yuqing.objects import ObjectMissing, ObjectStore
+from yuqing.objects import BucketMissing, ObjectMissing, ObjectStore
 from yuqing.settings import Settings
 
 RECORDS, MANIFESTS, DUMPS, DATA = "backups/", "manifests/", "database/", "data/"
@@ -128,12 +128,15 @@ def store_spooled(
 
 
 def record_ids(backups: ObjectStore) -> list[str]:
-    """The complete backups, oldest first. Raises ObjectStoreError."""
-    return [
-        item.key.removeprefix(RECORDS).removesuffix(".json")
-        for item in backups.list(RECORDS)
-        if item.key.endswith(".json")
-    ]
+    """The complete backups, oldest first; none where there is no bucket. Raises ObjectStoreError."""
+    try:
+        return [
+            item.key.removeprefix(RECORDS).removesuffix(".json")
+            for item in backups.list(RECORDS)
+            if item.key.endswith(".json")
+        ]
+    except BucketMissing:
+        return []
 
 
 def read_record(backups: ObjectStore, name: str) -> Record:
