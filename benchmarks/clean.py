@@ -46,7 +46,7 @@ from cleaning.job import clean_pending  # noqa: E402
 from cleaning.quality import reason_to_drop  # noqa: E402
 from cleaning.spark import spark_session  # noqa: E402
 from cleaning.stage import mentions_of  # noqa: E402
-from yuqing import watchlist  # noqa: E402
+from yuqing import telemetry, watchlist  # noqa: E402
 from yuqing.contracts import read_raw_document  # noqa: E402
 from yuqing.database.session import engine  # noqa: E402
 from yuqing.embedded import services as embedded  # noqa: E402
@@ -280,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1000)
     documents = parser.parse_args().documents
+    telemetry.configure(stage="benchmark")  # logs go to standard error, the figures alone to standard output
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user
         first = load_settings(data_dir=Path(folder), embedded={"postgres_port": 35433, "s3_port": 38333})

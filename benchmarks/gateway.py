@@ -47,6 +47,7 @@ from gateway.auth import SHOWN_CHARACTERS, digest, new_key  # noqa: E402
 from gateway.queries.documents import list_documents  # noqa: E402
 from gateway.queries.keys import NewKey, store_key  # noqa: E402
 from gateway.queries.selection import DocumentFilter  # noqa: E402
+from yuqing import telemetry  # noqa: E402
 from yuqing.database.session import async_engine, engine, transaction  # noqa: E402
 from yuqing.embedded import services as embedded  # noqa: E402
 from yuqing.embedded.supervisor import Supervisor  # noqa: E402
@@ -302,6 +303,7 @@ def main() -> None:
     parser.add_argument("--load-only", action="store_true", help="fill the folder's databases and end")
     parser.add_argument("--serve-bare", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    telemetry.configure(stage="benchmark")  # logs go to standard error, the figures alone to standard output
     if given.serve_bare:
         serve_bare(given.serve_bare, load_settings())
         return

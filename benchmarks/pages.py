@@ -38,6 +38,7 @@ from benchmarks.material.gateway_press import COMPANIES, Press, load  # noqa: E4
 from gateway.auth import SHOWN_CHARACTERS, digest, new_key  # noqa: E402
 from gateway.queries.keys import NewKey, store_key  # noqa: E402
 from tests.gateway.browsing import chromium, sign_in  # noqa: E402
+from yuqing import telemetry  # noqa: E402
 from yuqing.database.session import engine, transaction  # noqa: E402
 from yuqing.embedded import services as embedded  # noqa: E402
 from yuqing.embedded.supervisor import Supervisor  # noqa: E402
@@ -182,6 +183,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=12_000)
     parser.add_argument("--folder", type=Path, help="keep the database here, and use it again")
     given = parser.parse_args()
+    telemetry.configure(stage="benchmark")  # logs go to standard error, the figures alone to standard output
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
         press_room(Path(given.folder or temporary).absolute(), given.documents) as (settings, key),
