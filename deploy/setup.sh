@@ -73,6 +73,7 @@ unpacked() { # folder, Debian package: its files into the folder
 cluster_tools() { # what tests/deploy checks the manifests with; CONTRIBUTING.md says how to get them elsewhere
     if ! command -v kubectl >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         local package version
+        [ -n "$(apt-cache policy kubectl 2>/dev/null)" ] || apt-get update -qq || true # a new machine has no lists yet
         for package in kubectl kubernetes-client; do
             version=$(apt-cache policy "$package" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]*:\)\?//p')
             if [ -n "$version" ] && dpkg --compare-versions "$version" ge 1.27 2>/dev/null; then
