@@ -7,13 +7,13 @@ killed anywhere, or asked for twice, loses and doubles nothing.
 import zlib
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select
 
 from yuqing import quarantine
 from yuqing.database import session
 from yuqing.database.models import Media
 from yuqing.errors import YuqingError
-from yuqing.jobs import TRANSCRIBE, Job, defer_in_transaction
+from yuqing.jobs import TRANSCRIBE, Job, defer_again
 from yuqing.objects import ObjectMissing, ObjectStore
 from yuqing.telemetry import get_logger
 
@@ -40,12 +40,7 @@ def replay(pool: Engine, store: ObjectStore, names: Sequence[str]) -> int:
             for sha256 in dict.fromkeys(found)
             if sha256 in stored
         ]
-        # What the failed jobs said is in quarantine; left behind they would count as failed for ever.
-        connection.execute(
-            text("DELETE FROM procrastinate_jobs WHERE status = 'failed' AND queueing_lock = ANY(:locks)"),
-            {"locks": [job.queueing_lock for job in jobs]},
-        )
-        return defer_in_transaction(connection, jobs)
+        return defer_again(connection, jobs)  # what the failed ones said is in quarantine
 
 
 def _recordings(store: ObjectStore, name: str) -> list[str]:

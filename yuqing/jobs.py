@@ -105,6 +105,15 @@ def defer_in_transaction(connection: Connection, jobs: Iterable[Job]) -> int:
     return len(fresh)
 
 
+def defer_again(connection: Connection, jobs: Sequence[Job]) -> int:
+    """Add jobs that were given up, in place of the failed ones, which would count as failed for ever; returns how many were new."""
+    connection.execute(
+        text("DELETE FROM procrastinate_jobs WHERE status = 'failed' AND queueing_lock = ANY(:locks)"),
+        {"locks": [job.queueing_lock for job in jobs]},
+    )
+    return defer_in_transaction(connection, jobs)
+
+
 async def put_back_stalled(app: procrastinate.App, settings: Settings) -> int:
     """Jobs of workers that stopped their heartbeat (killed, or cut off) are put back; returns how many."""
     stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=settings.jobs.stalled_after_s)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import text
 
 from gateway.api.answers import PROBLEMS
 from gateway.api.tasks import Task, start
@@ -18,7 +17,7 @@ from gateway.problems import Problem, bad_request, not_found
 from gateway.queries import audit, quarantine
 from gateway.queries.quarantine import CLEANED_AGAIN, HEARD_AGAIN, QuarantinedBatch, QuarantinePage
 from gateway.resources import Gateway, gateway_of
-from yuqing.jobs import TRANSCRIBE, Job, defer_in_transaction
+from yuqing.jobs import TRANSCRIBE, Job, defer_again
 from yuqing.objects import ObjectMissing
 
 router = APIRouter(prefix="/v1", tags=["operations"], responses=PROBLEMS, route_class=IdempotentRoute)
@@ -151,12 +150,7 @@ async def _hear_again(gateway: Gateway, caller: Caller, recordings: Mapping[str,
     wanted = sorted({sha256 for each in recordings.values() for sha256 in each})
     jobs = [Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": sha256}, f"{TRANSCRIBE}:{sha256}") for sha256 in wanted]
     async with gateway.database.begin() as connection:
-        # What the failed jobs said is in quarantine; left behind they would count as failed for ever.
-        await connection.execute(
-            text("DELETE FROM procrastinate_jobs WHERE status = 'failed' AND queueing_lock = ANY(:locks)"),
-            {"locks": [job.queueing_lock for job in jobs]},
-        )
-        waiting = await connection.run_sync(defer_in_transaction, jobs)
+        waiting = await connection.run_sync(defer_again, jobs)
         detail = {"keys": list(recordings), "recordings": waiting}
         await audit.note(connection, caller.team_id, caller.actor, "quarantine.replay", "quarantine:asr", detail)
     return waiting
