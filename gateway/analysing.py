@@ -6,7 +6,6 @@ job waits and is tried again.
 
 import asyncio
 import json
-from contextlib import suppress
 from typing import Any
 
 import procrastinate
@@ -17,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.queries.analyses import open_questions, settle_question, subject_of
 from gateway.resources import Gateway
+from gateway.stopping import stopped
 from yuqing.contracts import Evidence, Lineage, Sentiment
 from yuqing.errors import NotConfigured, YuqingError
 from yuqing.jobs import Job, job_app, put_back_stalled
@@ -170,9 +170,7 @@ async def analyse_pending(gateway: Gateway) -> None:
                         stalled_worker_timeout=settings.jobs.stalled_after_s,
                     )
                 finally:
-                    stalled.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await stalled
+                    await stopped(stalled)
         except (procrastinate.exceptions.ProcrastinateException, YuqingError, OSError) as error:
             log.warning("the queue of analyses is away", reason=str(error))
         await asyncio.sleep(RESTART_S)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import psycopg
 from fastapi import FastAPI, Request
@@ -47,8 +47,12 @@ from gateway.pages import sites as site_pages
 from gateway.pages import usage as usage_pages
 from gateway.pages.rendering import STATIC, Bounce, Elsewhere, VersionedFiles, redirect
 from gateway.resources import open_gateway
+from gateway.stopping import stopped
 from gateway.watching import watch_pending
 from yuqing.settings import Settings
+from yuqing.telemetry import get_logger
+
+log = get_logger("gateway")
 
 # Smaller answers fit one packet anyway.
 GZIP_FROM_BYTES = 1024
@@ -57,17 +61,18 @@ GZIP_FROM_BYTES = 1024
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gateway = app.state.gateway
-    watching = asyncio.create_task(watch_pending(gateway.settings))
-    forgetting = asyncio.create_task(forget(gateway))
-    analysing = asyncio.create_task(analyse_pending(gateway))
+    watching = asyncio.create_task(watch_pending(gateway.settings), name="watching")
+    forgetting = asyncio.create_task(forget(gateway), name="forgetting")
+    analysing = asyncio.create_task(analyse_pending(gateway), name="analysing")
     try:
         yield
     finally:
-        for task in (watching, forgetting, analysing, *gateway.tasks):
-            task.cancel()
-            # The queue's pool may be waiting for a database that is away.
-            with suppress(asyncio.CancelledError, psycopg.Error):
-                await task
+        tasks = (watching, forgetting, analysing, *gateway.tasks)
+        await asyncio.gather(*map(stopped, tasks))
+        for task in tasks:
+            # The queue's pool may have been waiting for a database that is away.
+            if not task.cancelled() and (error := task.exception()) and not isinstance(error, psycopg.Error):
+                log.error("a task of the gateway had failed", task=task.get_name(), exc_info=error)
         await gateway.database.dispose()
         await gateway.reading.dispose()
 

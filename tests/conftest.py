@@ -1,5 +1,6 @@
 """Real services for the tests: SeaweedFS and PostgreSQL, started once a session, a bucket prefix and a database a test."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ from yuqing.settings import Settings, load_settings
 # A busy machine is no failure: tests assert results, never times.
 hypothesis.settings.register_profile("yuqing", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("yuqing")
+
+# What a thread says after its test has ended goes to streams that are closed by then.
+logging.raiseExceptions = False
 
 # A developer's own settings must not reach the tests.
 for name in [name for name in os.environ if name.startswith("YUQING_") and name not in ("YUQING_CACHE_DIR",)]:

@@ -39,7 +39,7 @@ def running(**changes: Any) -> Iterator[str]:
     finally:
         app.state.gateway.stopping.set()  # as `yuqing serve` does, so that open streams end
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
     assert not thread.is_alive(), "the gateway did not stop"
 
 
