@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 from datetime import timedelta
 from enum import StrEnum
 from types import FrameType
@@ -27,6 +26,7 @@ def serve(
     import uvicorn
 
     from gateway.app import create_app
+    from gateway.listening import listen
     from yuqing import telemetry
 
     settings = get_settings()
@@ -45,14 +45,9 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=settings.gateway.shutdown_s,
     )
-    address = (host or settings.gateway.host, settings.gateway.port if port is None else port)
-    try:
-        listener = socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-    except OSError as error:
-        raise YuqingError(
-            f"cannot listen on {address[0]}:{address[1]}: {error.strerror}", cure="give another address or --port"
-        ) from None
-    telemetry.get_logger("gateway").info("listening", url=f"http://{address[0]}:{listener.getsockname()[1]}/")
+    address = host or settings.gateway.host
+    listener = listen(address, settings.gateway.port if port is None else port)
+    telemetry.get_logger("gateway").info("listening", url=f"http://{address}:{listener.getsockname()[1]}/")
     # When all is finished uvicorn raises the signal that it got once more: not as an exception in the middle of its own end.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Server(config).run(sockets=[listener])

@@ -1,6 +1,5 @@
 """The gateway as a process would run it: a real server on a free port, over real PostgreSQL and S3."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import uvicorn
 from sqlalchemy import Engine
 
 from gateway.app import create_app
+from gateway.listening import listen
 from tests.gateway import rows
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, load_settings
@@ -26,7 +26,7 @@ def running(**changes: Any) -> Iterator[str]:
     """A gateway with the test's settings and these changes; yields its base address."""
     # A busy machine must not look like a dependency that is away.
     settings = load_settings(**{"gateway": {"dependency_timeout_s": 60}, **changes})
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     app = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
