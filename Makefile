@@ -45,9 +45,14 @@ images-test: ## build gateway and crawler on a debootstrap base with buildah, an
 eval-extraction: setup ## score main text, dates and authors on labelled pages; DATA=folder for pages from outside
 	@PYTHONPATH=. .venv/bin/python benchmarks/extraction.py $(DATA)
 
-bench: setup ## every benchmark, one JSON line each (starts the services unless they run)
-	@$(YUQING) status >/dev/null 2>&1 || { $(YUQING) up --detach >&2 && ours=yes; }; \
-	for file in benchmarks/*.py; do .venv/bin/python $$file || failed=yes; done; \
+bench: setup ## every benchmark, one JSON line each (starts the services unless they run); `yuqing plan --figures` reads them
+	@gpus=$$(nvidia-smi --list-gpus 2>/dev/null | grep -c .); \
+	$(YUQING) status >/dev/null 2>&1 || { $(YUQING) up --detach >&2 && ours=yes; }; \
+	for file in benchmarks/*.py; do \
+		if line=$$(.venv/bin/python $$file); then \
+			printf '%s\n' "$$line" | sed "s/^{/{\"benchmark\": \"$$(basename $$file .py)\", \"cores\": $$(nproc), \"gpus\": $$gpus, /"; \
+		else failed=yes; fi; \
+	done; \
 	if [ -n "$$ours" ]; then $(YUQING) down >&2; fi; test -z "$$failed"
 
 bench-long: setup ## the cleaning of 100,000 documents beside that of 10,000 (half an hour), the gateway over a million (hours)

@@ -42,7 +42,9 @@ def plan(
     gpu_hour: Annotated[float, typer.Option(help="Price of a GPU-hour.")] = 2.5,
     s3_gb_month: Annotated[float, typer.Option(help="Price of a GB-month of S3.")] = 0.023,
     database_gb_month: Annotated[float, typer.Option(help="Price of a GB-month of database volume.")] = 0.12,
-    figures: Annotated[Path | None, typer.Option(help="A JSON file of figures measured on your machines.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Figures of your machines: what `make bench` prints, or JSON.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """What so many sites need: parts, the one that fills up first and its lever, and the cost of a million documents."""

@@ -48,11 +48,16 @@ def shipped() -> Figures:
 
 
 def load(path: Path | None) -> Figures:
-    """The shipped figures, replaced by those of a file of the same form where it has them. Raises FiguresError."""
+    """The shipped figures, replaced where a file has others: one of the same form, or `make bench`'s lines. Raises FiguresError."""
     if path is None:
         return shipped()
+    from yuqing.planning.benchmarks import from_lines
+
     try:
-        own = Figures.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = path.read_text(encoding="utf-8")
+        own = (
+            from_lines(content, str(path)) if '"benchmark"' in content else Figures.model_validate(json.loads(content))
+        )
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
@@ -66,4 +71,7 @@ def load(path: Path | None) -> Figures:
         raise FiguresError(f"{path}: {min(unknown)} is no figure of the plan", cure=f"they are {known}")
     if bad := [name for name, figure in own.figures.items() if figure.value <= 0]:
         raise FiguresError(f"{path}: {bad[0]} has to be above zero", cure="mend it")
+    if missing := [name for name, figure in shipped().figures.items() if figure.measured and name not in own.figures]:
+        rest = f"{', '.join(missing)}: {shipped().machine}"
+        own = own.model_copy(update={"machine": f"{own.machine}; {rest}"})
     return Figures(machine=own.machine, figures={**shipped().figures, **own.figures})

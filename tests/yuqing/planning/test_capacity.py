@@ -90,7 +90,8 @@ def test_figures_of_ones_own_take_the_place_of_the_shipped(tmp_path: Path) -> No
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"machine": "ours", "figures": {"llm_calls_gpu_s": own}}))
     found = load(path)
-    assert (found["llm_calls_gpu_s"], found["merge_s"], found.machine) == (40, shipped()["merge_s"], "ours")
+    assert (found["llm_calls_gpu_s"], found["merge_s"]) == (40, shipped()["merge_s"])
+    assert found.machine.startswith("ours; crawl_pages_cpu_s, ") and found.machine.endswith(f": {shipped().machine}")
     for content, words in {
         "{": "cannot be read",
         "[]": "Input should be",
@@ -103,6 +104,57 @@ def test_figures_of_ones_own_take_the_place_of_the_shipped(tmp_path: Path) -> No
             load(path)
     with pytest.raises(FiguresError, match="cannot be read"):
         load(tmp_path / "none.json")
+
+
+LINES = (
+    {"benchmark": "crawl", "cores": 8, "gpus": 0, "pages_per_cpu_s": 300.0, "peak_mib": 200},
+    {"benchmark": "clean", "cores": 8, "gpus": 0, "documents": 100, "documents_per_cpu_s": 70, "peak_mib": 900}
+    | {"cpu_s": {"java": 3, "postgres": 0.4}},
+    {"benchmark": "browser", "cores": 8, "gpus": 0, "pages_per_s": 12},
+    {"benchmark": "asr", "cores": 8, "gpus": 0, "rtf": 0.03, "cer": 0.06},
+    {"benchmark": "analyze", "cores": 8, "gpus": 0, "documents_per_s": 4},
+    {"benchmark": "asr", "cores": 16, "gpus": 2, "rtf": 0.01},
+    {"benchmark": "analyze", "cores": 16, "gpus": 2, "documents_per_s": 50},
+    {"benchmark": "matcher", "cores": 16, "gpus": 2, "mib_per_cpu_s": 15},
+)
+
+
+def test_the_benchmarks_lines_are_figures(tmp_path: Path) -> None:
+    path = tmp_path / "bench.jsonl"
+    path.write_text("\n".join(["[  1 s] installing", *map(json.dumps, LINES)]))
+    found = load(path)
+    read = {name for name, figure in found.figures.items() if figure != shipped().figures[name]}
+    assert {name: round(found[name], 6) for name in read} == {
+        "crawl_pages_cpu_s": 300,
+        "crawler_mib": 200,
+        "clean_documents_cpu_s": 70,
+        "spark_mib": 900,
+        "merge_s": 0.004,
+        "browser_pages_core_s": 1.5,
+        "speech_core_hours": 0.24,
+        "llm_calls_core_s": 0.5,
+        "speech_gpu_hours": 0.01,
+        "llm_calls_gpu_s": 25,
+    }
+    assert found.machine.startswith("16 cores, 2 GPUs; ") and all(found.figures[name].measured for name in read)
+    for content, words in {
+        '{"benchmark": "crawl"}': "line 1 is not one of a benchmark: KeyError\\('cores'\\)",
+        '{"benchmark": "crawl", "cores": 1}\n': "crawl_pages_cpu_s cannot be read",
+        '["benchmark"]': "holds no figure",
+        '{"benchmark": "analyze", "cores": 1, "documents_per_s": 0}': "llm_calls_core_s is 0",
+        '{"benchmark": "matcher", "cores": 1}': "holds no figure",
+        '{"benchmark": "crawl", "cores"': "is not one of a benchmark",
+    }.items():
+        path.write_text(content)
+        with pytest.raises(FiguresError, match=words):
+            load(path)
+
+
+def test_the_benchmarks_print_what_is_read() -> None:
+    for line in LINES:
+        source = (ROOT / f"benchmarks/{line['benchmark']}.py").read_text(encoding="utf-8")
+        names = line.keys() - {"benchmark", "cores", "gpus", "mib_per_cpu_s"}
+        assert not [name for name in names if f'"{name}"' not in source], line["benchmark"]
 
 
 def test_every_figure_says_where_it_comes_from() -> None:
