@@ -19,7 +19,8 @@ from typing import IO, Any
 @cache
 def _namespace() -> tuple[str, ...]:
     for options in ((), ("--user", "--map-root-user")):
-        command = ("unshare", *options, "--pid", "--fork", "--kill-child")
+        # With its own /proc, as in a container: vLLM looks there for its processes by their numbers.
+        command = ("unshare", *options, "--pid", "--fork", "--kill-child", "--mount-proc")
         if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
             return command
     return ()  # where namespaces are forbidden, an ordinary process

@@ -1,4 +1,4 @@
-"""SIGTERM of the clean (without Spark): it ends in time, and the next run goes on as if nothing had been."""
+"""SIGTERM of the clean, on Spark and without: it ends in time, and the next run goes on as if nothing had been."""
 
 import time
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from yuqing.settings import Settings
 
 @pytest.mark.service
 @pytest.mark.slow
+@pytest.mark.parametrize("spark_from_bytes", [0, 2**30])
 def test_a_clean_ends_in_time_and_nothing_is_lost(
     settings: Settings,
     environment: dict[str, str],
@@ -26,21 +27,22 @@ def test_a_clean_ends_in_time_and_nothing_is_lost(
     write_batch: WriteBatch,
     company: Callable[..., int],
     tmp_path: Path,
+    spark_from_bytes: int,
 ) -> None:
     company("苹果公司", ["苹果"])
     write_batches(write_batch, 8)
     clean_pending(settings)
     undisturbed = snapshot(database, store)
     forget(database, store)
-    given = {**environment, "YUQING_CLEANING__SPARK_FROM_BYTES": str(2**30)}
+    given = {**environment, "YUQING_CLEANING__SPARK_FROM_BYTES": str(spark_from_bytes)}
     with (tmp_path / "log").open("wb") as log, ended(start(["clean"], given, log)) as process:
         deadline = time.monotonic() + 400
-        while process.poll() is None and count(database, "staged_articles") == 0:
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
+        while count(database, "staged_articles") == 0:
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()[-3000:]
             time.sleep(0.02)
-        children = [] if process.poll() is not None else psutil.Process(first_process(process)).children(recursive=True)
-        if process.poll() is None:
-            assert terminate(process, 60) == 143, (tmp_path / "log").read_text()[-3000:]
+        children = psutil.Process(first_process(process)).children(recursive=True)
+        assert bool(children) == (spark_from_bytes == 0), "Spark's JVM and its Python workers"
+        assert terminate(process, 60) == 143, (tmp_path / "log").read_text()[-3000:]
         _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     clean_pending(settings)
