@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -139,13 +140,20 @@ def test_a_stage_imports_with_its_lock_alone(name: str, tmp_path: Path) -> None:
         assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-3000:]
         return answer.stdout
 
+    source = tmp_path / "source"  # of what the builder is given: setuptools writes into it
+    source.mkdir()
+    for line in (ROOT / ".dockerignore").read_text().split():
+        if (path := ROOT / line.removeprefix("!")).is_dir() and line.startswith("!"):
+            shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif line.startswith("!"):
+            shutil.copy(path, source)
     run(sys.executable, "-m", "venv", tmp_path / "tools")
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     options = ["--quiet", "--no-deps", "--disable-pip-version-check"]
     run(tools, "install", *options, "--require-hashes", "-r", LOCKS / "images" / "build.txt")
     wheels = [*options, "--no-build-isolation", "--wheel-dir", tmp_path / "wheels"]
     run(tools, "wheel", *wheels, "--require-hashes", "-r", LOCKS / "images" / f"{name}.txt")
-    run(tools, "wheel", *wheels, ROOT)
+    run(tools, "wheel", *wheels, source)
     run(tools, "--python", python, "install", *options, "--no-index", *(tmp_path / "wheels").glob("*.whl"))
     for module in modules:
         run(python, "-c", f"import {module}")
