@@ -9,13 +9,13 @@ RUN apt-get update \
 WORKDIR /build
 COPY deploy/locks/images/build.txt deploy/locks/images/gateway.txt locks/
 # Wheels first, with a setuptools that is locked as well: nothing is fetched that no hash stands for.
-RUN python3.11 -m venv tools \
-    && tools/bin/pip install --no-cache-dir --no-deps --require-hashes -r locks/build.txt \
-    && tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes -w wheels -r locks/gateway.txt
+RUN --mount=type=cache,target=/root/.cache/pip python3.11 -m venv tools \
+    && tools/bin/pip install --no-deps --require-hashes -r locks/build.txt \
+    && tools/bin/pip wheel --no-deps --no-build-isolation --require-hashes -w wheels -r locks/gateway.txt
 COPY . source/
-RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w wheels ./source \
+RUN --mount=type=cache,target=/root/.cache/pip tools/bin/pip wheel --no-deps --no-build-isolation -w wheels ./source \
     && python3.11 -m venv --without-pip /opt/yuqing \
-    && tools/bin/pip --python /opt/yuqing/bin/python install --no-cache-dir --no-deps --no-index wheels/*.whl
+    && tools/bin/pip --python /opt/yuqing/bin/python install --no-deps --no-index wheels/*.whl
 
 FROM ${BASE}
 ARG VERSION=unknown

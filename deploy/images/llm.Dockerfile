@@ -10,28 +10,28 @@ RUN apt-get update \
 WORKDIR /build
 COPY deploy/locks/torch.txt deploy/locks/vllm.txt locks/
 COPY deploy/locks/images/build.txt deploy/locks/images/llm-cuda.txt deploy/locks/images/llm-cpu.txt deploy/locks/images/vllm-cuda.txt locks/
-RUN python3.11 -m venv tools \
-    && tools/bin/pip install --no-cache-dir --no-deps --require-hashes -r locks/build.txt \
+RUN --mount=type=cache,target=/root/.cache/pip python3.11 -m venv tools \
+    && tools/bin/pip install --no-deps --require-hashes -r locks/build.txt \
     && python3.11 -m venv --without-pip /opt/yuqing \
     && python3.11 -m venv --without-pip /opt/vllm
 COPY . source/
-RUN tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation -w own ./source
+RUN --mount=type=cache,target=/root/.cache/pip tools/bin/pip wheel --no-deps --no-build-isolation -w own ./source
 
 FROM build AS environments-cuda
-RUN tools/bin/pip --python /opt/vllm/bin/python install --no-cache-dir --no-deps --require-hashes -r locks/vllm-cuda.txt \
-    && tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes -w wheels -r locks/llm-cuda.txt
+RUN --mount=type=cache,target=/root/.cache/pip tools/bin/pip --python /opt/vllm/bin/python install --no-deps --require-hashes -r locks/vllm-cuda.txt \
+    && tools/bin/pip wheel --no-deps --no-build-isolation --require-hashes -w wheels -r locks/llm-cuda.txt
 
 # The CPU's server is given merged weights, which the project's environment makes: it needs torch as well.
 FROM build AS environments-cpu
 ARG TORCH_INDEX
-RUN tools/bin/pip --python /opt/vllm/bin/python install --no-cache-dir --no-deps --require-hashes \
+RUN --mount=type=cache,target=/root/.cache/pip tools/bin/pip --python /opt/vllm/bin/python install --no-deps --require-hashes \
         --extra-index-url "${TORCH_INDEX}" -r locks/torch.txt -r locks/vllm.txt \
-    && tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --require-hashes \
+    && tools/bin/pip wheel --no-deps --no-build-isolation --require-hashes \
         --extra-index-url "${TORCH_INDEX}" -w wheels -r locks/torch.txt -r locks/llm-cpu.txt
 
 # hadolint ignore=DL3006
 FROM environments-${DEVICE} AS environments
-RUN tools/bin/pip --python /opt/yuqing/bin/python install --no-cache-dir --no-deps --no-index own/*.whl wheels/*.whl
+RUN --mount=type=cache,target=/root/.cache/pip tools/bin/pip --python /opt/yuqing/bin/python install --no-deps --no-index own/*.whl wheels/*.whl
 
 FROM ${BASE}
 ARG VERSION=unknown
