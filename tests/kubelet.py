@@ -27,10 +27,13 @@ def _namespace() -> tuple[str, ...]:
 
 
 def start(
-    arguments: list[str], environment: Mapping[str, str], output: IO[bytes], **options: Any
+    arguments: list[str], environment: Mapping[str, str], output: IO[bytes], *, first: bool = True, **options: Any
 ) -> subprocess.Popen[bytes]:
-    """`yuqing ARGUMENTS...` as the first process of a PID namespace; both outputs go to a file."""
-    command = [*_namespace(), sys.executable, "-m", "yuqing", *arguments]
+    """`yuqing ARGUMENTS...` as the first process of a PID namespace; both outputs go to a file.
+
+    With `first=False` as one of many, as tini starts it in our images: for vLLM, which has no handler while it loads.
+    """
+    command = [*(_namespace() if first else ()), sys.executable, "-m", "yuqing", *arguments]
     return subprocess.Popen(
         command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
     )
@@ -38,7 +41,7 @@ def start(
 
 def first_process(process: subprocess.Popen[bytes]) -> int:
     """The process in the namespace, by its number outside."""
-    if not _namespace():
+    if isinstance(process.args, list) and process.args[0] == sys.executable:
         return process.pid
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

@@ -4,10 +4,11 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import Engine
 
-from tests.kubelet import start, terminate
+from tests.kubelet import ended, start, terminate
 from tests.llm.conftest import put_news
 from tests.llm.scripted import scripted_server
 from tests.llm.test_outages import _count, _news
@@ -53,15 +54,25 @@ def test_the_server_ends_while_it_loads_and_while_it_answers(tmp_path: Path) -> 
     url, key = f"http://{ports.HOST}:{port}/v1", {"YUQING_LLM__API_KEY": "key"}
     for loaded in (False, True):
         with (tmp_path / f"{loaded}.log").open("wb") as log:
-            process = start(["llm", "serve", "--port", str(port)], {**key, "YUQING_DATA_DIR": str(tmp_path)}, log)
+            given = {**key, "YUQING_DATA_DIR": str(tmp_path)}
+            process = start(["llm", "serve", "--port", str(port)], given, log, first=False)
             deadline = time.monotonic() + settings.embedded.llm_start_timeout_s
-            while loaded and not vllm.is_ready(url, "key", settings.llm.model):
-                assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "True.log").read_text()[
-                    -3000:
-                ]
-                time.sleep(0.5)
-            if not loaded:
-                time.sleep(15)
-            terminate(process, 120)
+            with ended(process):
+                # It answers; or its weights are being read, by a process of its own.
+                while not (vllm.is_ready(url, "key", settings.llm.model) if loaded else _children(process.pid)):
+                    assert process.poll() is None and time.monotonic() < deadline, _last(tmp_path / f"{loaded}.log")
+                    time.sleep(0.5)
+                children = _children(process.pid)
+                terminate(process, 120)
+            _, alive = psutil.wait_procs(children, timeout=60)
+            assert children and not alive, "they hold the memory, and the next server starts without"
             with pytest.raises(httpx.ConnectError):
                 httpx.get(f"{url}/models", trust_env=False)
+
+
+def _children(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def _last(log: Path) -> str:
+    return log.read_text()[-3000:]
