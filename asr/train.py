@@ -26,6 +26,7 @@ from yuqing.weights import model_path
 log = get_logger(__name__)
 
 _DECODED = 16  # clips at once: without gradients they need little memory, and a step of decoding costs the same for all
+_LOOPED = 2  # times as many tokens as were said: a decoder that writes more goes round in a loop, and nothing is left to count
 _CHECKPOINT, _CARD, _CURVE, _ADAPTER = "checkpoint.pt", "run.json", "curve.png", "adapter"
 
 
@@ -86,6 +87,7 @@ def validate(
     for begin in range(0, len(keys), _DECODED):
         chosen = keys[begin : begin + _DECODED]
         features = [clips.features(clips.samples(index, condition, seed=index))[0] for index, condition in chosen]
+        longest = max(tokens.count(utterances[index].text) for index, _ in chosen)
         with torch.inference_mode(), _precision(device, config):
             found = model.get_base_model().generate(
                 torch.stack([torch.from_numpy(row) for row in features]).to(device),
@@ -93,6 +95,7 @@ def validate(
                 task="transcribe",
                 do_sample=False,
                 num_beams=1,
+                max_new_tokens=tokens.room(_LOOPED * longest),
             )
         for (index, _), ids in zip(chosen, found.tolist(), strict=True):
             said, heard = (normalise_transcript(text) for text in (utterances[index].text, tokens.decode(ids)))

@@ -60,6 +60,14 @@ class Tokens:
             raise ValueError(f"{len(head) + len(said) - 1} tokens, and the model takes {self._longest}")
         return [*head, *said[:-1]], [_NO_TARGET] * (len(head) - 1) + said
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has, with the one that ends it."""
+        return len(self._plain(text)) + 1
+
+    def room(self, wanted: int) -> int:
+        """How many tokens, of so many, the decoder can write after its head."""
+        return min(wanted, self._longest - len(self._head))
+
     def _plain(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 

@@ -1,6 +1,6 @@
 """Speech recognition on the committed speech set (examples/speech): errors, names, speed and memory, as one line of JSON.
 
-    python benchmarks/asr.py [--quick] [--full]
+    python benchmarks/asr.py [--quick] [--full] [--keep FILE] [--only PART,PART...]
     python benchmarks/asr.py --vary NAME=VALUE,VALUE...
 
 The test clips are joined to bulletins of seven with pauses, as programmes are, and recognised with the settings' model and options.
@@ -15,7 +15,9 @@ memory_ratio        our peak resident memory there divided by openai-whisper's; 
 silence_characters  characters written for 10 minutes of silence, pink noise, music and applause
 memory_growth_mib   peak memory for 4 hours less that for 10 minutes, both with the same 3 minutes of speech in them
 
---quick leaves out the comparison and the 4 hours; --full compares on all bulletins.
+--quick leaves out the comparison and the 4 hours; --full compares on all bulletins. --only does some of `errors`, `silence`,
+`comparison` and `memory`. --keep writes each part's figures into a file when it is done and takes from there what is done: a run
+that was stopped, or whose parts were run one by one, goes on.
 --vary prints a table instead: the first bulletin, without names, for each value of a setting of recognition (batch_size,
 beam_size, threads, compute_type, window_s...), all others as the settings say:
 
@@ -32,7 +34,7 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -159,11 +161,17 @@ def part_memory(settings: Settings, seconds: int) -> dict[str, Any]:
     return {"peak_mib": round(peak_mib()), "duration_s": transcript.duration_s}
 
 
-def run_part(name: str, **options: Any) -> dict[str, Any]:
-    """Run a part in a process of its own and read its JSON."""
-    arguments = [sys.executable, __file__, "--part", name, "--options", json.dumps(options)]
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+def run_part(name: str, kept: Path | None = None, **options: Any) -> dict[str, Any]:
+    """Run a part in a process of its own and read its JSON; unless `kept` has it, into which it is written."""
+    done: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {}
+    key = f"{name} {json.dumps(options, sort_keys=True)}"
+    if key not in done:
+        arguments = [sys.executable, __file__, "--part", name, "--options", json.dumps(options)]
+        finished = subprocess.run(arguments, stdout=subprocess.PIPE, check=True)
+        done[key] = json.loads(finished.stdout.splitlines()[-1])
+        if kept:
+            kept.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    found: dict[str, Any] = done[key]
     print(f"{name} {options}: {found}", file=sys.stderr)
     return found
 
@@ -183,6 +191,25 @@ def vary(name: str, values: list[Any]) -> None:
         )
 
 
+def compared(count: int | None, kept: Path | None) -> dict[str, Any]:
+    """Our engine and the reference on the first bulletins, one after the other."""
+    ours = run_part("engine", kept, count=count)
+    reference = run_part("engine", kept, count=count, asr={"engine": "openai-whisper"})
+    return {
+        "speed_ratio": round(reference["seconds"] / ours["seconds"], 2),
+        "cer_same": ours["cer"],
+        "cer_reference": reference["cer"],
+        "names_right_without": ours["names_right"],
+        "memory_ratio": round(ours["peak_mib"] / reference["peak_mib"], 3),
+    }
+
+
+def grown(kept: Path | None) -> dict[str, Any]:
+    """What 4 hours take beyond 10 minutes."""
+    long, short = (run_part("memory", kept, seconds=seconds) for seconds in (LONG_S, SHORT_S))
+    return {"memory_growth_mib": round(long["peak_mib"] - short["peak_mib"])}
+
+
 PARTS = {"errors": part_errors, "engine": part_engine, "silence": part_silence, "memory": part_memory}
 
 
@@ -190,6 +217,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--keep", type=Path, metavar="FILE")
+    parser.add_argument("--only", metavar="PART,PART...")
     parser.add_argument("--vary", metavar="NAME=VALUE,VALUE...")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--options", type=json.loads, default={}, help=argparse.SUPPRESS)
@@ -203,20 +232,19 @@ def main() -> None:
         name, _, values = chosen.vary.partition("=")
         vary(name, [yaml.safe_load(value) for value in values.split(",")])
         return
-    found = run_part("errors") | run_part("silence")
-    if not chosen.quick:
-        count = None if chosen.full else COMPARED
-        ours = run_part("engine", count=count)
-        reference = run_part("engine", count=count, asr={"engine": "openai-whisper"})
-        found |= {
-            "speed_ratio": round(reference["seconds"] / ours["seconds"], 2),
-            "cer_same": ours["cer"],
-            "cer_reference": reference["cer"],
-            "names_right_without": ours["names_right"],
-            "memory_ratio": round(ours["peak_mib"] / reference["peak_mib"], 3),
-        }
-        long, short = (run_part("memory", seconds=seconds) for seconds in (LONG_S, SHORT_S))
-        found["memory_growth_mib"] = round(long["peak_mib"] - short["peak_mib"])
+    count, kept = None if chosen.full else COMPARED, chosen.keep
+    figures_of: dict[str, Callable[[], dict[str, Any]]] = {
+        "errors": lambda: run_part("errors", kept),
+        "silence": lambda: run_part("silence", kept),
+        "comparison": lambda: compared(count, kept),
+        "memory": lambda: grown(kept),
+    }
+    names = chosen.only.split(",") if chosen.only else list(figures_of)[: 2 if chosen.quick else None]
+    if unknown := set(names) - figures_of.keys():
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(figures_of)}")
+    found: dict[str, Any] = {}
+    for name in names:
+        found |= figures_of[name]()
     print(json.dumps(found))
 
 

@@ -99,6 +99,8 @@ def test_the_prompt_and_the_head_are_no_targets(tmp_path: Path) -> None:
     assert said[-1] == tokens.end
     assert targets[-6:] == said
     assert inputs[-5:] == said[:-1]
+    assert tokens.count("高ab") == 6
+    assert (tokens.room(7), tokens.room(30)) == (7, 26)  # the head has four
     with pytest.raises(ValueError, match="tokens"):
         tokens.encode("高" * 10)
     clip = Path("a.wav")
