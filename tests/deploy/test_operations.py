@@ -1,5 +1,6 @@
 """What docs/deploy.md tells an operator to type: the commands exist, and take and leave what the page says."""
 
+import copy
 import json
 import re
 import shlex
@@ -49,8 +50,8 @@ def test_every_command_of_the_page_exists(name: str) -> None:
 
 
 @contextmanager
-def api_server(objects: tuple[Object, ...]) -> Iterator[str]:
-    """An API server that knows the kinds of these objects and holds none of them; its address."""
+def api_server(objects: tuple[Object, ...], held: dict[str, Object] | None = None) -> Iterator[str]:
+    """The address of an API server that knows the kinds of these objects and holds what is in `held`, by its path."""
     groups: dict[str, list[Object]] = {}
     for item in objects:
         kind = item["kind"]
@@ -64,7 +65,7 @@ def api_server(objects: tuple[Object, ...]) -> Iterator[str]:
         }
         groups.setdefault(item["apiVersion"], [])
         groups[item["apiVersion"]] += [known] if known not in groups[item["apiVersion"]] else []
-    answers: dict[str, Object] = {"/api": {"kind": "APIVersions", "versions": ["v1"]}}
+    answers: dict[str, Object] = dict(held or {}) | {"/api": {"kind": "APIVersions", "versions": ["v1"]}}
     found = []
     for version, resources in groups.items():
         path = f"/apis/{version}" if "/" in version else f"/api/{version}"
@@ -98,21 +99,26 @@ def api_server(objects: tuple[Object, ...]) -> Iterator[str]:
         server.server_close()
 
 
-def test_a_restore_applies_what_it_needs_and_starts_nothing(tmp_path: Path) -> None:
-    (selector,) = re.findall(r"kubectl apply -k deploy/k8s/overlays/production -l '([^']+)'", PAGE)
-    with api_server(overlay("production")) as url:
+def apply(folder: Path, options: list[str], held: dict[str, Object] | None = None) -> str:
+    """What `kubectl apply -k` of the production overlay says that it would send."""
+    with api_server(overlay("production"), held) as url:
         command = [
             kubectl(),
             f"--server={url}",
-            f"--cache-dir={tmp_path}",
+            f"--cache-dir={folder}",
             "apply",
             "-k",
             str(K8S / "overlays/production"),
         ]
-        command += ["--selector", selector, "--dry-run=client", "--validate=false", "--output=name"]
+        command += ["--dry-run=client", "--validate=false", "--output=name", *options]
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
-    applied = set(answer.stdout.split())
+    return answer.stdout
+
+
+def test_a_restore_applies_what_it_needs_and_starts_nothing(tmp_path: Path) -> None:
+    (selector,) = re.findall(r"kubectl apply -k deploy/k8s/overlays/production -l '([^']+)'", PAGE)
+    applied = set(apply(tmp_path, ["--selector", selector]).split())
     assert not [name for name in applied if name.startswith(("deployment", "job.batch", "horizontalpodautoscaler"))]
     backup = next(
         item for item in overlay("production") if (item["kind"], item["metadata"]["name"]) == ("CronJob", "backup")
@@ -152,12 +158,23 @@ def test_a_rotated_key_reaches_everything_that_stays() -> None:
         assert readers and readers == set(re.findall(r"deploy/(\w+)", row)), secret
 
 
-def test_pruning_takes_every_group_of_sites() -> None:
-    (label,) = re.findall(r"-l (\S+) --prune --prune-allowlist=batch/v1/CronJob", PAGE)
-    key, _, value = label.partition("=")
-    assert all(
-        item["metadata"]["labels"].get(key) == value for item in overlay("production") if item["kind"] == "CronJob"
-    )
+def test_pruning_takes_a_group_that_is_no_more_and_nothing_else(tmp_path: Path) -> None:
+    (options,) = re.findall(r"-k deploy/k8s/overlays/production (-l .* --prune .*)$", PAGE, re.MULTILINE)
+    held = [copy.deepcopy(item) for item in overlay("production") if item["kind"] == "CronJob"]
+    gone = copy.deepcopy(held[-1])
+    gone["metadata"]["name"] = "crawl-5m"
+    by_hand = copy.deepcopy(held[-1])
+    by_hand["metadata"]["name"] = "by-hand"
+    for item in (*held, gone):
+        item["metadata"].setdefault("annotations", {})["kubectl.kubernetes.io/last-applied-configuration"] = "{}"
+    for number, item in enumerate((*held, gone, by_hand)):
+        item["metadata"]["uid"] = str(number)
+    listed = {"kind": "CronJobList", "apiVersion": "batch/v1", "metadata": {}, "items": [*held, gone, by_hand]}
+    cronjobs = "/apis/batch/v1/namespaces/yuqing/cronjobs"
+    answers = {cronjobs: listed} | {f"{cronjobs}/{item['metadata']['name']}": item for item in held}
+    said = apply(tmp_path, shlex.split(options), answers).split()
+    assert said.count("cronjob.batch/backup") == 1
+    assert said[-1] == "cronjob.batch/crawl-5m" and "cronjob.batch/by-hand" not in said
 
 
 def test_the_groups_that_are_spoken_of_are_there() -> None:
