@@ -1,5 +1,6 @@
 """`yuqing serve` and `yuqing gateway create-key | revoke-key`."""
 
+import gc
 import json
 import signal
 from datetime import timedelta
@@ -50,6 +51,9 @@ def serve(
     telemetry.get_logger("gateway").info("listening", url=f"http://{address}:{listener.getsockname()[1]}/")
     # When all is finished uvicorn raises the signal that it got once more: not as an exception in the middle of its own end.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # What the imports and the routes have made stays: no full collection has to walk through it while requests wait (0.2 s).
+    gc.collect()
+    gc.freeze()
     Server(config).run(sockets=[listener])
 
 

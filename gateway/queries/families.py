@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Float, String, column, func, literal, select, values
+from sqlalchemy import Float, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.media_weights import ORDINARY
@@ -71,7 +72,6 @@ async def top_families(
     connection: AsyncConnection, team_id: int, wanted: DocumentFilter, weights: Mapping[str, float], *, limit: int
 ) -> tuple[Family, ...]:
     """The families with the widest reach in the period, of two documents and more. Two statements."""
-    weighed = values(column("site", String), column("weight", Float), name="weighed").data(list(weights.items()))
     columns = (Coverage.group_id, Coverage.doc_id, Coverage.site, Coverage.time, Coverage.risk_level)
     covered = (
         select(*columns)
@@ -98,7 +98,9 @@ async def top_families(
         .group_by(covered.c.group_id, covered.c.site)
         .subquery()
     )
-    weight = func.coalesce(weighed.c.weight, ORDINARY) if weights else literal(ORDINARY)
+    # One value, however many media: the statement's text stays the same, and is compiled once.
+    weighed = literal(dict(weights), JSONB)
+    weight = func.coalesce(cast(weighed[per_site.c.site].astext, Float), ORDINARY)
     reach = func.sum(weight)
     statement = (
         select(
@@ -110,7 +112,6 @@ async def top_families(
             func.max(per_site.c.latest),
             func.max(per_site.c.risk),
         )
-        .select_from(per_site.outerjoin(weighed, weighed.c.site == per_site.c.site) if weights else per_site)
         .group_by(per_site.c.group_id)
         .order_by(reach.desc(), func.max(per_site.c.latest).desc(), per_site.c.group_id)
         .limit(limit)

@@ -118,7 +118,7 @@ def photograph(browser: webdriver.Chrome, address: str, picture: Picture, folder
     resize(browser, *picture.size)
     joint = "&" if "?" in picture.path else "?"
     browser.get(f"{address}{picture.path}{joint}lang={picture.language}&theme={picture.theme}")
-    time.sleep(0.9)  # charts grow for 0.3 s
+    time.sleep(1.5)  # charts grow for 0.3 s, on a busy machine for longer
     path = folder / f"{picture.name}.webp"
     shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "webp", "quality": 80})
     path.write_bytes(base64.b64decode(shot["data"]))

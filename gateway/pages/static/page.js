@@ -184,6 +184,9 @@ document.addEventListener("selectionchange", () => {
   field.value = selection.toString().trim();
 });
 
+// Tabs that do not fit a phone: the current one is in sight.
+for (const tab of all(".tabs [aria-current]")) tab.parentElement.scrollLeft = tab.offsetLeft + tab.offsetWidth / 2 - tab.parentElement.offsetWidth / 2;
+
 function refresh() {
   for (const each of all(".spotlight")) each.hidden = false;
   showQuote();
