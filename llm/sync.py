@@ -29,6 +29,7 @@ from yuqing.telemetry import get_logger
 log = get_logger(__name__)
 
 Applied = Literal["same", "loaded", "restarting", "away"]
+_TRIAL = ".trial"  # ends the name under which an adapter is tried before it answers
 
 
 def is_loopback(url: str) -> bool:
@@ -54,12 +55,11 @@ def _cards(endpoint: LLMEndpoint) -> list[dict[str, Any]] | None:
         return None
 
 
-def _load(endpoint: LLMEndpoint, adapter: Adapter, settings: Settings) -> None:
-    folder = under_its_name(adapter, settings)
-    body = {"lora_name": endpoint.model, "lora_path": str(folder), "load_inplace": True}
+def _post(endpoint: LLMEndpoint, path: str, body: dict[str, str], adapter: Adapter) -> None:
+    """A change of the adapters that the server has. Raises AdapterError when it refuses, or does not answer."""
     try:
         answer = httpx.post(
-            f"{endpoint.url}/load_lora_adapter", json=body, headers=_headers(endpoint), timeout=120, trust_env=False
+            f"{endpoint.url}/{path}", json=body, headers=_headers(endpoint), timeout=120, trust_env=False
         )
     except httpx.HTTPError as error:
         raise AdapterError(
@@ -68,8 +68,30 @@ def _load(endpoint: LLMEndpoint, adapter: Adapter, settings: Settings) -> None:
     if answer.status_code != 200:
         raise AdapterError(
             f"the server refuses to load {adapter.served_name}: HTTP {answer.status_code} {answer.text[:300]}",
-            cure="look into its log; it goes on with the adapter that it had",
+            cure="look into its log; `yuqing llm adapters rollback` goes back to the one before",
         )
+
+
+def _is_trial(card: dict[str, Any]) -> bool:
+    return str(card.get("id")).endswith(_TRIAL)
+
+
+def _load(endpoint: LLMEndpoint, adapter: Adapter, cards: list[dict[str, Any]], settings: Settings) -> None:
+    """Put the adapter in the place of the one that answers, which goes on when the server cannot use the new one.
+
+    Not by `load_inplace`: vLLM keeps that flag with the adapter and reads the files again at every step (its issue 33791). So the
+    new one is loaded under another name first, and then takes the name. Between the two requests the name is unknown for a
+    moment, in which clients try again.
+    """
+    folder = str(under_its_name(adapter, settings))
+    trial = adapter.served_name + _TRIAL
+    for card in filter(_is_trial, cards):  # of a `sync` that was killed
+        _post(endpoint, "unload_lora_adapter", {"lora_name": str(card["id"])}, adapter)
+    _post(endpoint, "load_lora_adapter", {"lora_name": trial, "lora_path": folder}, adapter)
+    if any(card.get("id") == endpoint.model for card in cards):
+        _post(endpoint, "unload_lora_adapter", {"lora_name": endpoint.model}, adapter)
+    _post(endpoint, "load_lora_adapter", {"lora_name": endpoint.model, "lora_path": folder}, adapter)
+    _post(endpoint, "unload_lora_adapter", {"lora_name": trial}, adapter)
 
 
 def _restart(settings: Settings, endpoint: LLMEndpoint) -> None:
@@ -99,11 +121,11 @@ def apply(settings: Settings) -> Applied:
     cards = _cards(endpoint)
     if cards is None:
         return "away"
-    if serves(cards, name):
+    if serves([card for card in cards if not _is_trial(card)], name):
         return "same"
     beside = any(card.get("id") == vllm.base_name(settings.llm) for card in cards)
     if adapter is not None and beside:
-        _load(endpoint, adapter, settings)
+        _load(endpoint, adapter, cards, settings)
         log.info("loaded", adapter=name)
         return "loaded"
     if adapter is not None and settings.llm.adapter_mode == "merged":

@@ -133,7 +133,7 @@ class LLMClient:
                 # Full jitter, so that the requests that failed together do not come back together.
                 await asyncio.sleep(random.uniform(0, min(self._settings.retry_most_s, 0.5 * 2**attempt)))  # noqa: S311
             with self._circuit.trial() as trial:
-                found = await self._try(method, path, body)
+                found = await self._try(method, path, body, last=attempt + 1 == attempts)
                 if not isinstance(found, str):
                     trial.succeeded()
                     return found
@@ -141,7 +141,7 @@ class LLMClient:
                 trial.failed(reason)
         raise self._away(reason)
 
-    async def _try(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any] | str:
+    async def _try(self, method: str, path: str, body: dict[str, Any] | None, *, last: bool) -> dict[str, Any] | str:
         """What the server answers, or why it could not; what another try does not mend is raised."""
         try:
             answer = await self._http.request(method, self._endpoint.url + path, json=body)
@@ -149,6 +149,9 @@ class LLMClient:
             return str(error) or type(error).__name__
         if answer.status_code in _PASSING:
             return f"HTTP {answer.status_code}"
+        # While one adapter takes another's place the model's name is unknown for a moment (llm/sync.py).
+        if answer.status_code == 404 and method == "POST" and not last:
+            return "HTTP 404"
         if answer.status_code in (401, 403):
             raise LLMRefused(f"{self._endpoint.url} refuses the API key", cure="set YUQING_LLM__API_KEY")
         if answer.status_code >= 400:

@@ -46,7 +46,7 @@ def own_clauses(title: str, text: str, companies: Sequence[Company]) -> OwnClaus
 
 async def label_text(client: LLMClient, title: str, text: str, settings: LLMSettings) -> tuple[Label, int]:
     """The language model's sentiment of a text, and the tokens that it took. Raises InvalidAnswer, LLMAway, LLMRefused."""
-    prompt = build_prompt(title, text, (), budget=settings.text_tokens)
+    prompt = build_prompt(title, text, (), budget=settings.label_text_tokens)
     completion = await client.complete(prompt.messages, sentiment_schema(), LABEL_TOKENS)
     found = labels(completion.tokens)
     if not found:

@@ -16,6 +16,7 @@ from llm.analysis.client import LLMClient
 from llm.analysis.prompts import PROMPT_VERSION
 from llm.analysis.schema import InvalidAnswer
 from llm.analysis.scores import Label
+from llm.entity.calibration import expected_calibration_error
 from llm.inews import DatasetError, LabelledNews
 from llm.triage import ensemble
 from llm.triage.evaluate import measure
@@ -98,14 +99,21 @@ def triage_probabilities(documents: Sequence[LabelledNews]) -> Floats:
 
 
 def figures(documents: Sequence[LabelledNews], probabilities: Floats) -> dict[str, Any]:
-    """Accuracy and macro-F1 of the most probable labels against the human ones, with intervals."""
+    """Accuracy and macro-F1 of the most probable labels against the human ones, with intervals; `ece` of their probabilities."""
     predicted = [SENTIMENTS[best] for best in probabilities.argmax(1)]
-    return vars(measure([document.sentiment for document in documents], predicted))
+    human = [document.sentiment for document in documents]
+    right = [a == b for a, b in zip(human, predicted, strict=True)]
+    return vars(measure(human, predicted)) | {"ece": expected_calibration_error(probabilities.max(1).tolist(), right)}
 
 
 def parts_of(settings: Settings) -> dict[str, str]:
     """What an ensemble's weights belong to: the triage model, the adapter of the settings, and the prompt."""
-    return {"triage": load().name, "adapter": settings.llm.adapter, "prompt_version": PROMPT_VERSION}
+    return {
+        "triage": load().name,
+        "adapter": settings.llm.adapter,
+        "prompt_version": PROMPT_VERSION,
+        "label_text_tokens": str(settings.llm.label_text_tokens),
+    }
 
 
 def fit_on_dev(path: Path, settings: Settings) -> dict[str, Any]:

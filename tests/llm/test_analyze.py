@@ -138,8 +138,9 @@ def test_the_sentiment_alone() -> None:
     assert (label.sentiment, label.score) == ("positive", 1.0)
 
 
-def test_a_server_that_is_overloaded_for_a_moment_is_asked_again() -> None:
-    answers = [httpx.Response(503), _chat(answer([judged(1)]))]
+@pytest.mark.parametrize("status", [503, 404])  # 404: an adapter is just taking another's place
+def test_a_server_that_is_in_trouble_for_a_moment_is_asked_again(status: int) -> None:
+    answers = [httpx.Response(status), _chat(answer([judged(1)]))]
     assert _analyse(lambda body: answers.pop(0), [Company("滴滴")])[0].companies[0].grounded
 
 

@@ -19,8 +19,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from llm import adapters_cli, inews
-from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, file_digest, load_adapter
-from llm.baichuan.convert import MANIFEST
+from llm.adapters import CARD, WEIGHTS, Adapter, AdapterError, load_adapter
 from llm.compare import compare, mcnemar
 from llm.merge import base_sha256
 from llm.registry import (
@@ -35,7 +34,7 @@ from llm.registry import (
 )
 from llm.serve import _note, _start_of, plan, running, under_its_name
 from llm.sync import apply, is_loopback
-from tests.llm.tiny import save_tiny_model
+from tests.llm.tiny import save_tiny_model, write_adapter, write_manifest
 from yuqing.adapters import Choice, read_active, roll_back, stored
 from yuqing.embedded import vllm
 from yuqing.errors import YuqingError
@@ -46,36 +45,14 @@ pytestmark = pytest.mark.service
 KEY = "key-of-the-tests"
 
 
-def _write_adapter(folder: Path, base: Path, seed: int) -> Adapter:
-    """A LoRA on the tiny model with weights that change its answers, as training leaves one; with its card."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(seed)
-    plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    model = get_peft_model(plain, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj", "down_proj"]))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
-    model.save_pretrained(folder)
-    card = {
-        "name": folder.name, "base": {"name": "tiny", "sha256": file_digest(base / "model.safetensors")},
-        "prompt_version": "analysis-v1", "sha256": file_digest(folder / WEIGHTS), "metrics": {"dev": {"accuracy": 0.5}},
-    }  # fmt: skip
-    (folder / CARD).write_text(json.dumps(card))
-    return load_adapter(str(folder))
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Adapter, Adapter]:
     """A base of two shards with its manifest, as a conversion leaves it, and two adapters for it."""
     folder = tmp_path_factory.mktemp("made")
     base = folder / "tiny"
     save_tiny_model(base)
-    files = {path.name: {"sha256": file_digest(path)} for path in base.iterdir()}
-    (base / MANIFEST).write_text(json.dumps({"files": files}))
-    return base, _write_adapter(folder / "first", base, 1), _write_adapter(folder / "second", base, 2)
+    write_manifest(base)
+    return base, write_adapter(folder / "first", base, 1), write_adapter(folder / "second", base, 2)
 
 
 def _with(settings: Settings, tmp_path: Path, **llm: Any) -> Settings:
@@ -251,7 +228,7 @@ def test_killed_in_the_middle_it_is_not_taken_for_whole(
 
 @contextmanager
 def _vllm(cards: list[dict[str, Any]], asked: list[tuple[str, str, Any]]) -> Iterator[str]:
-    """What vLLM answers to GET /v1/models and POST /v1/load_lora_adapter."""
+    """What vLLM answers to GET /v1/models, POST /v1/load_lora_adapter and /v1/unload_lora_adapter."""
 
     class Handler(BaseHTTPRequestHandler):
         def _send(self, body: bytes) -> None:
@@ -266,7 +243,9 @@ def _vllm(cards: list[dict[str, Any]], asked: list[tuple[str, str, Any]]) -> Ite
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             asked.append((self.path, str(self.headers["Authorization"]), body))
-            cards[1:] = [{"id": body["lora_name"], "root": body["lora_path"], "parent": cards[0]["id"]}]
+            cards[:] = [card for card in cards if card["id"] != body["lora_name"]]
+            if "lora_path" in body:
+                cards.append({"id": body["lora_name"], "root": body["lora_path"], "parent": cards[0]["id"]})
             self._send(b"Success")
 
         def log_message(self, *_: Any) -> None:
@@ -290,9 +269,12 @@ def test_a_server_beside_is_brought_to_what_is_active(
     with _vllm([{"id": "yuqing-base", "root": str(base)}], asked) as url:
         beside = _with(ours, tmp_path, adapter_mode="runtime", url=url, api_key=SecretStr(KEY))
         assert [apply(beside), apply(beside)] == ["loaded", "same"]
-    ((path, key, body),) = asked
-    assert (path, key, body["lora_name"]) == ("/v1/load_lora_adapter", f"Bearer {KEY}", "yuqing")
-    assert Path(body["lora_path"]).name == first.served_name
+    # Tried under another name before it takes the name.
+    trial, load, unload = f"{first.served_name}.trial", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
+    told = [(path, body["lora_name"]) for path, _, body in asked]
+    assert told == [(load, trial), (load, "yuqing"), (unload, trial)]
+    assert {key for _, key, _ in asked} == {f"Bearer {KEY}"}
+    assert {Path(body["lora_path"]).name for path, _, body in asked if path == load} == {first.served_name}
     assert apply(beside) == "away"
     with pytest.raises(YuqingError, match="not on this machine"):
         apply(_with(ours, tmp_path, url="http://llm.example:8001/v1"))
@@ -311,7 +293,7 @@ def test_a_server_beside_is_brought_to_what_is_active(
         note.write_text(json.dumps({"pid": child.pid, "started": _start_of(child.pid)}))
         assert apply(merged) == "restarting"
         assert child.wait(10) == -signal.SIGTERM
-    assert len(asked) == 1
+    assert len(asked) == 3
     assert [path.name for path in (merged.cache / "models").glob("*+*") if path.is_dir()] == [
         f"tiny-{base_sha256(merged)[:8]}+{first.served_name}"
     ]
