@@ -34,7 +34,7 @@ import torch  # noqa: E402
 from peft import LoraConfig, get_peft_model  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainingArguments  # noqa: E402
 
-from llm.train import TARGETS  # noqa: E402
+from llm.training.samples import TARGETS  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TYPE = torch.bfloat16 if DEVICE == "cuda" else torch.float32

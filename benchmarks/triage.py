@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from llm import inews
-from llm.cli import triage_line
 from llm.dataset import text_key, without_leaks
+from llm.lines import triage_line
 from llm.triage import ensemble
 from llm.triage.answers import figures, llm_probabilities, parts_of, triage_probabilities
 from llm.triage.thresholds import apply

@@ -7,7 +7,8 @@ import pytest
 
 from llm.adapters import AdapterError, check_base, file_digest, load_adapter
 from llm.merge import merge_tensors, scale_of
-from llm.train import TrainConfig, with_adapter
+from llm.training.run import with_adapter
+from llm.training.samples import TrainConfig
 
 
 def _write_adapter(folder: Path, **card: str) -> None:

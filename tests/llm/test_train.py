@@ -12,7 +12,9 @@ import pytest
 
 from llm.dataset import Sample, make_sample
 from llm.inews import LabelledNews
-from llm.train import Encoded, TrainConfig, TrainingError, accuracy_and_macro_f1, make_batches, rate, train
+from llm.training.run import rate, train
+from llm.training.samples import Encoded, TrainConfig, TrainingError, make_batches
+from llm.training.scoring import accuracy_and_macro_f1
 
 CONFIG = TrainConfig(
     last_layers=1, rank=2, batch_size=4, max_tokens=4000, checkpoint_every=1, workers=1, learning_rate=1e-2
@@ -96,7 +98,7 @@ def test_two_workers_take_the_steps_of_one(base: Path, tmp_path: Path) -> None:
 def test_killed_it_goes_on(base: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     program = (
-        "import sys; from pathlib import Path; from tests.llm.test_train import CONFIG, samples; from llm.train import train;"
+        "import sys; from pathlib import Path; from tests.llm.test_train import CONFIG, samples, train;"
         "train(Path(sys.argv[1]), samples(), [], Path(sys.argv[2]), CONFIG)"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(base), str(out)], cwd=Path(__file__).parents[2])

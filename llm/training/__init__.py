@@ -1,0 +1,1 @@
+"""LoRA fine-tuning on samples in the product's own answer format."""

@@ -1,0 +1,57 @@
+"""`yuqing llm train-triage`, `thresholds` and `fit-ensemble`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from yuqing import telemetry
+from yuqing.settings import get_settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Answers = Annotated[
+    Path, typer.Option(help="The language model's answers on the split; asked of the server where they are missing.")
+]
+
+
+def train_triage(
+    out: Annotated[Path | None, typer.Argument(help="Folder of the model; default: the shipped one.")] = None,
+) -> None:
+    """Train triage on INEWS's train split; prints its figures on the dev split."""
+    from llm.triage.model import SHIPPED
+    from llm.triage.train import train
+
+    card = train(out or SHIPPED)
+    typer.echo(json.dumps({"sha256": card["sha256"], "bytes": card["bytes"], **card["metrics"]["dev"]}))
+
+
+def thresholds(answers: Answers = Path("inews-dev.jsonl"), as_json: Json = False) -> None:
+    """The cascade's trade-off on INEWS's dev split: share spared against accuracy, for the settings llm.triage_*."""
+    from llm import inews
+    from llm.triage.answers import llm_probabilities, triage_probabilities
+    from llm.triage.thresholds import trade_offs
+
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    documents = inews.load("dev")
+    read, asked = triage_probabilities(documents), llm_probabilities(documents, answers, settings)
+    rows = trade_offs(read, asked, [document.sentiment for document in documents])
+    if as_json:
+        typer.echo(json.dumps([vars(row) | {"loss": row.loss} for row in rows]))
+        return
+    typer.echo("triage_neutral  triage_negative  spared  right there  cascade  llm alone   loss")
+    for row in rows:
+        typer.echo(
+            f"{row.neutral:14.2f}  {row.negative:15.2f}  {row.spared:6.3f}  {row.spared_accuracy:11.3f}  "
+            f"{row.cascade_accuracy:7.3f}  {row.llm_accuracy:9.3f}  {row.loss:+.3f}"
+        )
+
+
+def fit_ensemble(answers: Answers = Path("inews-dev.jsonl")) -> None:
+    """Fit the ensemble's weights on INEWS's dev split; prints its figures beside its parts'."""
+    from llm.triage.answers import fit_on_dev
+
+    settings = get_settings()
+    telemetry.configure(settings.telemetry, stage="llm")
+    typer.echo(json.dumps(fit_on_dev(answers, settings)))
