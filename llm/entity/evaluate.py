@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -99,6 +99,13 @@ def _numbers(label: Label | None) -> list[Any] | None:
     return [label.sentiment, label.score, label.confidence] if label else None
 
 
+def write_answer(file: TextIO, identity: str, answered: Answered) -> None:
+    """Append a document's answers as the line that `read_answers` reads."""
+    clauses = [_numbers(each) for each in answered.clauses]
+    file.write(json.dumps({"id": identity, "document": _numbers(answered.document), "clauses": clauses}) + "\n")
+    file.flush()
+
+
 async def _ask(documents: Sequence[LabelledDocument], settings: Settings, path: Path, known: set[str]) -> None:
     with open_to_go_on(path) as file:
         async with LLMClient(llm_endpoint(settings), settings.llm) as client:
@@ -110,9 +117,7 @@ async def _ask(documents: Sequence[LabelledDocument], settings: Settings, path: 
                     alone, _ = await reread(client, own, settings.llm)
                 except InvalidAnswer:
                     return  # asked again the next time
-                record = {"id": document.id, "document": _numbers(whole), "clauses": [_numbers(each) for each in alone]}
-                file.write(json.dumps(record) + "\n")
-                file.flush()
+                write_answer(file, document.id, Answered(whole, tuple(alone)))
 
             await asyncio.gather(*(one(document) for document in documents if document.id not in known))
 
