@@ -16,6 +16,7 @@ import asyncio
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -214,6 +215,7 @@ def measure(requests: int, plain_requests: int, *, quick: bool) -> dict[str, Any
                     continue
                 found[f"at_{at_once}"], some_answers = asyncio.run(load(url, chosen, at_once, name))
                 answers += some_answers
+                print(json.dumps(found), file=sys.stderr, flush=True)  # half an answer, should the rest be cut off
         if not quick:
             bare = settings.model_copy(update={"llm": settings.llm.model_copy(update={"prefix_caching": False})})
             with serving(bare, model, Path(folder) / "vllm-bare.log") as (url, _):

@@ -1,12 +1,12 @@
 """Triage on INEWS's test split: how right, how fast, and what cascade and ensemble make of it.
 
-    python benchmarks/triage.py [--answers inews-test.jsonl]
+    python benchmarks/triage.py [--answers inews-test.jsonl [--answered-only]]
 
 Prints one JSON line: documents_per_cpu_s (JSON line to JSON line, one process), scikit_learn_documents_per_cpu_s (its own
 pipeline, trained in this run, the same lines), ratio, accuracy and macro_f1 with 95 % intervals, the same under
 `unseen` for the documents whose text occurs nowhere in the train split, and scikit_learn_accuracy. With `--answers` (the
-language model's answers; asked of the running server where they are missing) also `cascade` at the settings' thresholds
-and `ensemble` beside its parts.
+language model's answers; asked of the running server where they are missing, or, with `--answered-only`, of these documents
+alone) also `cascade` at the settings' thresholds and `ensemble` beside its parts `llm` and `triage`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from llm import inews
 from llm.dataset import text_key, without_leaks
 from llm.lines import triage_line
 from llm.triage import ensemble
-from llm.triage.answers import figures, llm_probabilities, parts_of, triage_probabilities
+from llm.triage.answers import answered, figures, parts_of, triage_probabilities
 from llm.triage.thresholds import apply
 from llm.triage.train import Config, scikit_learn_pipeline
 from yuqing.contracts import SENTIMENTS
@@ -42,7 +42,7 @@ def _speed(handle: Handler, lines: str, count: int) -> float:
     return count / min(seconds)
 
 
-def measure(answers: Path | None) -> dict[str, Any]:
+def measure(answers: Path | None, *, ask: bool = True) -> dict[str, Any]:
     """All figures of the module's docstring."""
     train, dev, test = (inews.load(split) for split in ("train", "dev", "test"))
     lines = "\n".join(
@@ -73,19 +73,21 @@ def measure(answers: Path | None) -> dict[str, Any]:
         "scikit_learn_accuracy": figures(test, baseline)["accuracy"],
     }
     if answers is not None:
-        result |= _with_llm(test, read, answers)
+        result |= _with_llm(test, answers, ask=ask)
     return result
 
 
-def _with_llm(test: list[inews.LabelledNews], read: Any, answers: Path) -> dict[str, Any]:
+def _with_llm(split: list[inews.LabelledNews], answers: Path, *, ask: bool) -> dict[str, Any]:
     settings = get_settings()
-    asked = llm_probabilities(test, answers, settings)
+    test, asked = answered(split, answers, settings, ask=ask)
+    read = triage_probabilities(test)
     human = [item.sentiment for item in test]
     found = apply(read, asked, human, settings.llm.triage_neutral, settings.llm.triage_negative)
     weights = ensemble.load(parts_of(settings))
     truth = np.array([SENTIMENTS.index(label) for label in human])
     return {
         "cascade": vars(found) | {"loss": found.loss},
+        "triage": figures(test, read),
         "llm": figures(test, asked),
         "ensemble": figures(test, weights.combine(read, asked)),
         "agreement_of_the_parts": round(float((read.argmax(1) == asked.argmax(1)).mean()), 4),
@@ -96,4 +98,6 @@ def _with_llm(test: list[inews.LabelledNews], read: Any, answers: Path) -> dict[
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=Path)
-    print(json.dumps(measure(parser.parse_args().answers)))
+    parser.add_argument("--answered-only", action="store_true")
+    given = parser.parse_args()
+    print(json.dumps(measure(given.answers, ask=not given.answered_only)))

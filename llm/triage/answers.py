@@ -92,6 +92,21 @@ def llm_probabilities(documents: Sequence[LabelledNews], path: Path, settings: S
     return np.array([probabilities_of(known[place]) for place in range(len(documents))])
 
 
+def answered(
+    documents: Sequence[LabelledNews], path: Path, settings: Settings, *, ask: bool = True
+) -> tuple[list[LabelledNews], Floats]:
+    """The documents with the language model's P of each of SENTIMENTS; without `ask` those that the file answers alone.
+
+    Raises as llm_probabilities does; DatasetError for a file without an answer.
+    """
+    if ask:
+        return list(documents), llm_probabilities(documents, path, settings)
+    known = read_answers(path, len(documents))
+    if not known:
+        raise DatasetError(f"{path} answers no document", cure="ask the server: leave out --answered-only")
+    return [documents[place] for place in sorted(known)], np.array([probabilities_of(known[k]) for k in sorted(known)])
+
+
 def triage_probabilities(documents: Sequence[LabelledNews]) -> Floats:
     """The shipped triage's P of each of SENTIMENTS for each document, (documents, 3)."""
     model = load()
@@ -116,10 +131,10 @@ def parts_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def fit_on_dev(path: Path, settings: Settings) -> dict[str, Any]:
+def fit_on_dev(path: Path, settings: Settings, *, ask: bool = True) -> dict[str, Any]:
     """Fit the ensemble for the shipped triage and the settings' adapter, write its card, return it."""
-    documents = inews.load("dev")
-    read, asked = triage_probabilities(documents), llm_probabilities(documents, path, settings)
+    documents, asked = answered(inews.load("dev"), path, settings, ask=ask)
+    read = triage_probabilities(documents)
     fitted = ensemble.fit(read, asked, [document.sentiment for document in documents])
     parts = {"triage": read, "llm": asked, "ensemble": fitted.combine(read, asked)}
     about = {

@@ -13,6 +13,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Answers = Annotated[
     Path, typer.Option(help="The language model's answers on the split; asked of the server where they are missing.")
 ]
+AnsweredOnly = Annotated[
+    bool, typer.Option("--answered-only", help="Take the documents that the file answers, and ask no server.")
+]
 
 
 def train_triage(
@@ -26,17 +29,18 @@ def train_triage(
     typer.echo(json.dumps({"sha256": card["sha256"], "bytes": card["bytes"], **card["metrics"]["dev"]}))
 
 
-def thresholds(answers: Answers = Path("inews-dev.jsonl"), as_json: Json = False) -> None:
+def thresholds(
+    answers: Answers = Path("inews-dev.jsonl"), answered_only: AnsweredOnly = False, as_json: Json = False
+) -> None:
     """The cascade's trade-off on INEWS's dev split: share spared against accuracy, for the settings llm.triage_*."""
     from llm import inews
-    from llm.triage.answers import llm_probabilities, triage_probabilities
+    from llm.triage.answers import answered, triage_probabilities
     from llm.triage.thresholds import trade_offs
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
-    documents = inews.load("dev")
-    read, asked = triage_probabilities(documents), llm_probabilities(documents, answers, settings)
-    rows = trade_offs(read, asked, [document.sentiment for document in documents])
+    documents, asked = answered(inews.load("dev"), answers, settings, ask=not answered_only)
+    rows = trade_offs(triage_probabilities(documents), asked, [document.sentiment for document in documents])
     if as_json:
         typer.echo(json.dumps([vars(row) | {"loss": row.loss} for row in rows]))
         return
@@ -48,10 +52,10 @@ def thresholds(answers: Answers = Path("inews-dev.jsonl"), as_json: Json = False
         )
 
 
-def fit_ensemble(answers: Answers = Path("inews-dev.jsonl")) -> None:
+def fit_ensemble(answers: Answers = Path("inews-dev.jsonl"), answered_only: AnsweredOnly = False) -> None:
     """Fit the ensemble's weights on INEWS's dev split; prints its figures beside its parts'."""
     from llm.triage.answers import fit_on_dev
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
-    typer.echo(json.dumps(fit_on_dev(answers, settings)))
+    typer.echo(json.dumps(fit_on_dev(answers, settings, ask=not answered_only)))
