@@ -34,7 +34,7 @@ from yuqing.contracts import SENTIMENTS
 from yuqing.settings import load_settings
 
 DOCUMENTS = Path(__file__).parents[1] / "tests" / "data" / "entity_sentiment" / "documents.jsonl"
-CHUNK = 64  # texts that are sorted by length together
+CHUNK = 32  # texts that are sorted by length together
 Pair = tuple[str, str]  # title and text
 
 
