@@ -181,12 +181,15 @@ def press_room(folder: Path, documents: int) -> Iterator[tuple[Settings, str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=12_000)
-    parser.add_argument("--folder", type=Path, help="keep the database here, and use it again")
+    parser.add_argument("--folder", type=Path, help="keep the database in a folder here, and use it again")
     given = parser.parse_args()
     telemetry.configure(stage="benchmark")  # logs go to standard error, the figures alone to standard output
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
-        press_room(Path(given.folder or temporary).absolute(), given.documents) as (settings, key),
+        press_room(Path(given.folder or temporary).absolute() / str(given.documents), given.documents) as (
+            settings,
+            key,
+        ),
     ):
         print(json.dumps(measure(settings, Press(given.documents), key)), flush=True)
 
