@@ -1,12 +1,13 @@
 """Triage on INEWS's test split: how right, how fast, and what cascade and ensemble make of it.
 
-    python benchmarks/triage.py [--answers inews-test.jsonl [--answered-only]]
+    python benchmarks/triage.py [--answers inews-test.jsonl [--dev-answers inews-dev.jsonl] [--answered-only]]
 
 Prints one JSON line: documents_per_cpu_s (JSON line to JSON line, one process), scikit_learn_documents_per_cpu_s (its own
 pipeline, trained in this run, the same lines), ratio, accuracy and macro_f1 with 95 % intervals, the same under
 `unseen` for the documents whose text occurs nowhere in the train split, and scikit_learn_accuracy. With `--answers` (the
 language model's answers; asked of the running server where they are missing, or, with `--answered-only`, of these documents
-alone) also `cascade` at the settings' thresholds and `ensemble` beside its parts `llm` and `triage`.
+alone) also the parts `llm` and `triage` on these documents, `cascade` at the settings' thresholds with its paired comparison to the
+language model alone, and, with `--dev-answers`, `ensemble` with weights fitted on the dev split and its comparison to triage.
 """
 
 import argparse
@@ -19,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from llm import inews
+from llm.compare import compare
 from llm.dataset import text_key, without_leaks
 from llm.lines import triage_line
 from llm.triage import ensemble
-from llm.triage.answers import answered, figures, parts_of, triage_probabilities
-from llm.triage.thresholds import apply
+from llm.triage.answers import answered, figures, triage_probabilities
+from llm.triage.thresholds import accepted, apply
 from llm.triage.train import Config, scikit_learn_pipeline
-from yuqing.contracts import SENTIMENTS
+from yuqing.contracts import SENTIMENTS, Sentiment
 from yuqing.jsonlines import Handler, answer_lines
 from yuqing.settings import get_settings
 
@@ -42,7 +44,7 @@ def _speed(handle: Handler, lines: str, count: int) -> float:
     return count / min(seconds)
 
 
-def measure(answers: Path | None, *, ask: bool = True) -> dict[str, Any]:
+def measure(answers: Path | None, dev_answers: Path | None = None, *, ask: bool = True) -> dict[str, Any]:
     """All figures of the module's docstring."""
     train, dev, test = (inews.load(split) for split in ("train", "dev", "test"))
     lines = "\n".join(
@@ -73,31 +75,52 @@ def measure(answers: Path | None, *, ask: bool = True) -> dict[str, Any]:
         "scikit_learn_accuracy": figures(test, baseline)["accuracy"],
     }
     if answers is not None:
-        result |= _with_llm(test, answers, ask=ask)
+        result |= _with_llm(dev, test, answers, dev_answers, ask=ask)
     return result
 
 
-def _with_llm(split: list[inews.LabelledNews], answers: Path, *, ask: bool) -> dict[str, Any]:
+def _labels(probabilities: Any) -> list[Sentiment]:
+    return [SENTIMENTS[best] for best in probabilities.argmax(1)]
+
+
+def _with_llm(
+    dev: list[inews.LabelledNews],
+    split: list[inews.LabelledNews],
+    answers: Path,
+    dev_answers: Path | None,
+    *,
+    ask: bool,
+) -> dict[str, Any]:
     settings = get_settings()
     test, asked = answered(split, answers, settings, ask=ask)
-    read = triage_probabilities(test)
-    human = [item.sentiment for item in test]
-    found = apply(read, asked, human, settings.llm.triage_neutral, settings.llm.triage_negative)
-    weights = ensemble.load(parts_of(settings))
-    truth = np.array([SENTIMENTS.index(label) for label in human])
-    return {
-        "cascade": vars(found) | {"loss": found.loss},
-        "triage": figures(test, read),
-        "llm": figures(test, asked),
-        "ensemble": figures(test, weights.combine(read, asked)),
+    read, human = triage_probabilities(test), [item.sentiment for item in test]
+    thresholds = (settings.llm.triage_neutral, settings.llm.triage_negative)
+    found = apply(read, asked, human, *thresholds)
+    together = np.where(accepted(read, *thresholds)[:, None], read, asked)
+    result: dict[str, Any] = {
+        "parts": {"triage": figures(test, read), "llm": figures(test, asked)},
+        "cascade": vars(found) | {"loss": found.loss, "against_llm": compare(human, _labels(together), _labels(asked))},
         "agreement_of_the_parts": round(float((read.argmax(1) == asked.argmax(1)).mean()), 4),
-        "either_right": round(float(((read.argmax(1) == truth) | (asked.argmax(1) == truth)).mean()), 4),
     }
+    if dev_answers is not None:
+        fitted_on, dev_asked = answered(dev, dev_answers, settings, ask=ask)
+        dev_read, dev_human = triage_probabilities(fitted_on), [item.sentiment for item in fitted_on]
+        weights = ensemble.fit(dev_read, dev_asked, dev_human)
+        both, dev_both = weights.combine(read, asked), weights.combine(dev_read, dev_asked)
+        result["ensemble"] = {
+            **vars(weights),
+            "test": figures(test, both),
+            "against_triage": compare(human, _labels(both), _labels(read)),
+            "dev": figures(fitted_on, dev_both),
+            "dev_parts": {"triage": figures(fitted_on, dev_read), "llm": figures(fitted_on, dev_asked)},
+        }
+    return result
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=Path)
+    parser.add_argument("--dev-answers", type=Path)
     parser.add_argument("--answered-only", action="store_true")
     given = parser.parse_args()
-    print(json.dumps(measure(given.answers, ask=not given.answered_only)))
+    print(json.dumps(measure(given.answers, given.dev_answers, ask=not given.answered_only)))

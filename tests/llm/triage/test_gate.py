@@ -1,0 +1,62 @@
+"""What cascade and ensemble make of the language model's answers keeps its floors, which only rise: floors.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llm import inews
+from llm.triage import ensemble
+from llm.triage.answers import answered, figures, triage_probabilities
+from llm.triage.thresholds import apply
+from yuqing.settings import LLMSettings, load_settings
+
+ANSWERS = Path(__file__).parents[2] / "data" / "inews_answers"
+FLOORS = json.loads((Path(__file__).parent / "floors.json").read_text(encoding="utf-8"))
+Part = tuple[list[inews.LabelledNews], Any, Any]
+
+
+def _part(split: inews.Split) -> Part:
+    """The documents that were answered, and P by triage and by the language model."""
+    documents, asked = answered(inews.load(split), ANSWERS / f"{split}.jsonl", load_settings(), ask=False)
+    return documents, triage_probabilities(documents), asked
+
+
+@pytest.fixture(scope="module")
+def dev() -> Part:
+    """Of the dev split."""
+    return _part("dev")
+
+
+@pytest.fixture(scope="module")
+def test() -> Part:
+    """Of the test split."""
+    return _part("test")
+
+
+def test_the_language_model_keeps_its_floor_and_its_confidence_is_its_accuracy(test: Part) -> None:
+    documents, _, asked = test
+    found, floors = figures(documents, asked), FLOORS["llm"]
+    assert found["documents"] >= floors["documents"]
+    assert found["accuracy"] >= floors["accuracy"]
+    assert found["macro_f1"] >= floors["macro_f1"]
+    assert found["ece"] <= floors["ece_most"]
+
+
+def test_the_cascade_spares_the_language_model_at_little_loss(test: Part) -> None:
+    documents, read, asked = test
+    human, defaults = [item.sentiment for item in documents], LLMSettings()
+    found = apply(read, asked, human, defaults.triage_neutral, defaults.triage_negative)
+    assert found.spared >= FLOORS["cascade"]["spared"]
+    assert found.loss <= FLOORS["cascade"]["loss_most"]
+    assert np.isclose(found.llm_accuracy, figures(documents, asked)["accuracy"], atol=1e-3)
+
+
+def test_weights_fitted_on_dev_lose_nothing_to_the_language_model_alone(dev: Part, test: Part) -> None:
+    fitted = ensemble.fit(dev[1], dev[2], [item.sentiment for item in dev[0]])
+    both, alone = (figures(test[0], each) for each in (fitted.combine(*test[1:]), test[2]))
+    assert both["accuracy"] >= FLOORS["ensemble"]["accuracy"]
+    assert both["accuracy"] - alone["accuracy"] >= FLOORS["ensemble"]["gain_over_llm"]
+    assert both["ece"] <= FLOORS["ensemble"]["ece_most"]
