@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from math import sqrt
 from typing import Literal
 
-from sqlalchemy import Integer, cast, func, literal, select
+from sqlalchemy import and_, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
 from yuqing.database.models import Company, Coverage, Document
 
@@ -90,11 +91,12 @@ async def days_of(
     connection: AsyncConnection, team_id: int, end: datetime, first: int, last: int, company_id: int | None = None
 ) -> Days:
     """The days from `first` to `last` days ago (0: the latest 24 hours) of the team's companies. One statement."""
-    ago = cast(func.floor(func.extract("epoch", literal(end) - Coverage.time) / 86400), Integer).label("ago")
+    day = timedelta(days=1)
+    begins = func.date_bin(day, Coverage.time, end).label("begins")
     statement = (
         select(
             Coverage.company_id,
-            ago,
+            begins,
             func.count(),
             func.count().filter(Coverage.sentiment == "positive"),
             func.count().filter(Coverage.sentiment == "neutral"),
@@ -103,31 +105,47 @@ async def days_of(
         )
         .where(
             Coverage.team_id == team_id,
-            Coverage.time > end - timedelta(days=last + 1),
-            Coverage.time <= end - timedelta(days=first),
+            Coverage.time >= end - (last + 1) * day,
+            Coverage.time < end - first * day,
         )
-        .group_by(Coverage.company_id, ago)
+        .group_by(Coverage.company_id, begins)
     )
     if company_id is not None:
         statement = statement.where(Coverage.company_id == company_id)
     found: dict[int, dict[int, Day]] = {}
-    for company, days_ago, documents, positive, neutral, negative, risk in await connection.execute(statement):
-        found.setdefault(company, {})[days_ago] = Day(documents, positive, neutral, negative, risk or 0)
+    for company, since, documents, positive, neutral, negative, risk in await connection.execute(statement):
+        found.setdefault(company, {})[(end - since) // day - 1] = Day(documents, positive, neutral, negative, risk or 0)
     return found
 
 
 async def worst_headlines(connection: AsyncConnection, team_id: int, since: datetime) -> dict[int, Headline]:
-    """Company -> its worst negative document since then. One statement."""
-    worst = (
-        select(Coverage.company_id, Coverage.doc_id, Coverage.risk_level, Coverage.time, Coverage.site, Coverage.source)
-        .where(Coverage.team_id == team_id, Coverage.sentiment == "negative", Coverage.time > since)
-        .order_by(Coverage.company_id, Coverage.risk_level.desc(), Coverage.time.desc(), Coverage.doc_id)
-        .distinct(Coverage.company_id)
-        .subquery()
+    """Company -> its worst negative document since then. One statement.
+
+    Each company's part of an index is read by itself, and it holds all that decides; the rest is read of one row a company.
+    """
+    one = (
+        select(Coverage.doc_id)
+        .where(
+            Coverage.company_id == Company.id,
+            Coverage.team_id == team_id,
+            Coverage.sentiment == "negative",
+            Coverage.time >= since,
+        )
+        .order_by(Coverage.risk_level.desc().nulls_last(), Coverage.time.desc(), Coverage.doc_id)
+        .limit(1)
+        .lateral("worst")
     )
-    statement = select(worst, Document.title).join(Document, Document.doc_id == worst.c.doc_id)
+    shown = aliased(Coverage)
+    statement = (
+        select(Company.id, shown.doc_id, Document.title, shown.site, shown.source, shown.time, shown.risk_level)
+        .select_from(Company)
+        .join(one, true())
+        .join(shown, and_(shown.doc_id == one.c.doc_id, shown.company_id == Company.id))
+        .join(Document, Document.doc_id == one.c.doc_id)
+        .where(Company.team_id == team_id)
+    )
     return {
-        row.company_id: Headline(row.doc_id, row.title, row.site, row.source, row.time, row.risk_level)
+        row.id: Headline(row.doc_id, row.title, row.site, row.source, row.time, row.risk_level or 0)
         for row in await connection.execute(statement)
     }
 
