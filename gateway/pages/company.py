@@ -78,7 +78,7 @@ async def _rivals(
 ) -> tuple[rivals.Rival, ...]:
     others = [other for other in dict.fromkeys(wanted) if other != company_id]
     if not others:
-        volumes = await days_of_team(gateway, team_id, attention.SHOWN_DAYS - 1)
+        volumes = await days_of_team(gateway, team_id)
         most = sorted(volumes, key=lambda other: -sum(day.documents for day in volumes[other].values()))
         others = [other for other in most if other != company_id][:USUAL_RIVALS]
     async with gateway.reading.connect() as connection:
