@@ -55,9 +55,10 @@ bench: setup ## every benchmark, one JSON line each (starts the services unless 
 	done; \
 	if [ -n "$$ours" ]; then $(YUQING) down >&2; fi; test -z "$$failed"
 
-bench-long: setup ## the cleaning of 100,000 documents beside that of 10,000 (half an hour), the gateway over a million (hours)
+bench-long: setup ## the cleaning of 100,000 documents (half an hour), API and pages over a million (half an hour, 10 GB kept in .yuqing/bench)
 	@.venv/bin/python benchmarks/clean.py --documents 100000
-	@.venv/bin/python benchmarks/gateway.py --documents 1000000 --smaller 100000
+	@.venv/bin/python benchmarks/gateway.py --documents 1000000 --smaller 100000 --folder .yuqing/bench
+	@.venv/bin/python benchmarks/pages.py --documents 1000000 --folder .yuqing/bench
 
 screenshots: setup ## the pictures of docs/analysts.md, from a made-up press in headless Chromium
 	@.venv/bin/python -m tests.gateway.screenshots
