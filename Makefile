@@ -60,7 +60,7 @@ bench-long: setup ## the cleaning of 100,000 documents (half an hour), API and p
 	@.venv/bin/python benchmarks/gateway.py --documents 1000000 --smaller 100000 --folder .yuqing/bench
 	@.venv/bin/python benchmarks/pages.py --documents 1000000 --folder .yuqing/bench
 
-screenshots: setup ## the pictures of docs/analysts.md, from a made-up press in headless Chromium
+screenshots: setup ## every page of docs/analysts.md in both languages, themes and sizes, from a made-up press in headless Chromium
 	@.venv/bin/python -m tests.gateway.screenshots
 
 clean: ## remove the embedded services' data and all caches in this folder (asks services to stop first)

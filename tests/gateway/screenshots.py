@@ -1,13 +1,12 @@
 """Pictures of every page for docs/: python -m tests.gateway.screenshots [--into FOLDER] [--only BEGINNING ...] [--serve]
 
 Starts a PostgreSQL and an object store of its own, fills them with six weeks of a made-up press, and photographs each page in
-headless Chromium: Chinese and English, light and dark, desktop and phone; without `--only` those that docs/ shows.
+headless Chromium: Chinese and English, light and dark, desktop and phone.
 `--serve` stays up and prints an address with a key.
 """
 
 import argparse
 import base64
-import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,7 +28,6 @@ from yuqing.objects import ObjectStore
 from yuqing.settings import load_settings
 
 DOCS = Path(__file__).parents[2] / "docs" / "pictures"
-SHOWN = re.compile(r"pictures/([a-z-]+)\.webp")
 DESKTOP, PHONE = (1360, 900), (390, 844)
 
 
@@ -108,11 +106,6 @@ def pictures(ids: dict[str, str], company: str, family: str) -> list[Picture]:
     return made
 
 
-def shown() -> list[str]:
-    """The pictures that docs/ shows."""
-    return sorted({name for page in DOCS.parent.glob("*.md") for name in SHOWN.findall(page.read_text("utf-8"))})
-
-
 def photograph(browser: webdriver.Chrome, address: str, picture: Picture, folder: Path) -> Path:
     """Save one picture as WebP."""
     resize(browser, *picture.size)
@@ -128,10 +121,10 @@ def photograph(browser: webdriver.Chrome, address: str, picture: Picture, folder
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--into", type=Path, default=DOCS)
-    parser.add_argument("--only", nargs="*", default=[], help='beginnings of names; "" stands for all')
+    parser.add_argument("--only", nargs="+", default=[""], help="beginnings of names")
     parser.add_argument("--serve", action="store_true", help="stay up until interrupted")
     given = parser.parse_args()
-    wanted = tuple(given.only) or tuple(f"{name}." for name in shown())
+    wanted = tuple(given.only)
     given.into.mkdir(parents=True, exist_ok=True)
     with press_office() as (address, key, ids):
         if given.serve:
