@@ -31,7 +31,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """`yuqing ARGUMENTS...` as the first process of a PID namespace; both outputs go to a file.
 
-    With `first=False` as one of many, as tini starts it in our images: for vLLM, which has no handler while it loads.
+    With `first=False` as one of many, as tini starts it in our images.
     """
     command = [*(_namespace() if first else ()), sys.executable, "-m", "yuqing", *arguments]
     return subprocess.Popen(
