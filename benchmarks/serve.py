@@ -216,12 +216,13 @@ def measure(requests: int, plain_requests: int, *, quick: bool) -> dict[str, Any
                 found[f"at_{at_once}"], some_answers = asyncio.run(load(url, chosen, at_once, name))
                 answers += some_answers
                 print(json.dumps(found), file=sys.stderr, flush=True)  # half an answer, should the rest be cut off
+        found |= plain(model, many[:plain_requests])
+        print(json.dumps(found), file=sys.stderr, flush=True)
         if not quick:
             bare = settings.model_copy(update={"llm": settings.llm.model_copy(update={"prefix_caching": False})})
             with serving(bare, model, Path(folder) / "vllm-bare.log") as (url, _):
                 found["first_token_uncached_ms"] = _first_token_ms(url, first, name)
             found["prefix_cache_gain"] = round(found["first_token_uncached_ms"] / max(1, found["first_token_ms"]), 2)
-    found |= plain(model, many[:plain_requests])
     top = found["at_32"]
     found |= {name: top[name] for name in ("requests_per_s", "tokens_per_s", "ttft_ms", "p95_ms")}
     found["valid_json"] = round(sum(each.valid for each in answers) / len(answers), 4)
