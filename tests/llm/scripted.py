@@ -51,6 +51,10 @@ class Scripted:
     asked: list[str] = field(default_factory=list)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # clients connect 32 at once, and five is what a busy machine turns away
+
+
 @contextmanager
 def scripted_server() -> Iterator[Scripted]:
     """The server on a port of its own."""
@@ -96,7 +100,7 @@ def scripted_server() -> Iterator[Scripted]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
