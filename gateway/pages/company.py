@@ -11,7 +11,7 @@ from pydantic import Field
 from gateway.api.companies import CompanyPath
 from gateway.filters import Period
 from gateway.pages.formats import Formats
-from gateway.pages.overview import SignedIn, days_of_team
+from gateway.pages.overview import SignedIn, days_of_team, silences
 from gateway.pages.period import CHOICES, Chosen, Days, From, To, chosen
 from gateway.pages.rendering import language_of, remember_preferences, render, zone_of
 from gateway.pages.strings import translate
@@ -149,6 +149,9 @@ async def company(
     )
     own = next(rival for rival in compared if rival.company_id == company_id)
     per_day = normal / length if normal is not None else None
+    silence = None
+    if not series.total.documents or (period.days and normal is None):
+        silence = (await silences(request, team_id, [company_id], length)).get(company_id)
     return render(
         request,
         "company.html",
@@ -168,6 +171,8 @@ async def company(
             "series": [{"name": rival.company, "values": list(rival.days)} for rival in compared],
         },
         normal=normal if period.days else None,
+        silence=silence,
+        is_silent=silence is not None and not period.period.since <= silence.newest < period.period.until,
         latest=latest,
         unusual=period.days is not None and attention.is_unusual(latest, normal),
         own=own,

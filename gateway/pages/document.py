@@ -17,7 +17,8 @@ from gateway.etags import etag
 from gateway.media import media_response
 from gateway.pages import marks
 from gateway.pages.overview import SignedIn
-from gateway.pages.rendering import remember_preferences, render
+from gateway.pages.rendering import language_of, remember_preferences, render
+from gateway.pages.strings import translate
 from gateway.problems import Problem, bad_request, not_found
 from gateway.queries.reading import read_document
 from gateway.resources import gateway_of
@@ -111,7 +112,8 @@ async def correct(
     reason: Field = "",
 ) -> Response:
     """Correct a verdict, and show the document again."""
-    change: dict[str, object] = {"sentiment": sentiment, "risk_level": risk_level, "reason": reason}
+    change: dict[str, object] = {"sentiment": sentiment, "risk_level": risk_level}
+    change["reason"] = reason.strip() or translate(language_of(request), "correct.reason.none")
     change["risk_types"] = list(risk_types or ()) if risk_level else []
     if quote.strip():
         change["evidence"] = [{"quote": quote.replace("\r\n", "\n").strip()}]

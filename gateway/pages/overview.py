@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator
 
 from gateway.api.events import live_events
 from gateway.auth import Caller
-from gateway.pages.period import CHOICES, Days, chosen
+from gateway.pages.period import CHOICES, Days, Silence, chosen, silence_since
 from gateway.pages.rendering import remember_preferences, render
 from gateway.pages.sign_in import signed_in
 from gateway.queries import attention
@@ -64,6 +64,7 @@ async def days_of_team(gateway: Gateway, team_id: int) -> attention.Days:
 
 
 async def _rows(gateway: Gateway, team_id: int, period: int, order: Order) -> list[Standing]:
+    """Without companies that are switched off: nothing new can come of them."""
     since = attention.end_of_hour(datetime.now(UTC)) - timedelta(days=period)
 
     async def companies() -> tuple[list[tuple[int, str, bool]], dict[int, Headline]]:
@@ -72,8 +73,25 @@ async def _rows(gateway: Gateway, team_id: int, period: int, order: Order) -> li
             return known, await attention.worst_headlines(connection, team_id, since)
 
     days, (known, worst) = await asyncio.gather(days_of_team(gateway, team_id), companies())
-    rows = [attention.standing(company, days.get(company[0], {}), period, worst.get(company[0])) for company in known]
+    rows = [
+        attention.standing(company, days.get(company[0], {}), period, worst.get(company[0]))
+        for company in known
+        if company[2]
+    ]
     return attention.ordered(rows, order)
+
+
+async def silences(request: Request, team_id: int, companies: Sequence[int], period: int) -> dict[int, Silence]:
+    """Where the documents of these companies end; without those that have none."""
+    gateway = gateway_of(request)
+    if not companies:
+        return {}
+    early = attention.end_of_hour(datetime.now(UTC)) - timedelta(days=period + attention.LEAST_HISTORY)
+    async with gateway.reading.connect() as connection:
+        reach = await attention.reach_of(connection, team_id, companies)
+    return {
+        company: silence_since(request, newest, is_young=oldest >= early) for company, (oldest, newest) in reach.items()
+    }
 
 
 async def _documents(gateway: Gateway, team_id: int, period: int) -> tuple[DocumentPage, DocumentPage]:
@@ -100,14 +118,21 @@ async def _page(
     rows, (latest, first) = await asyncio.gather(
         _rows(gateway, caller.team_id, period, order), _documents(gateway, caller.team_id, period)
     )
+    shown = rows if everything else rows[:SHOWN_ROWS]
+    documents = sum(row.documents for row in rows)
+    silence = silence_since(request, latest.items[0].time) if latest.items and not documents else None
     return render(
         request,
         "overview.html",
         caller=caller,
-        rows=rows if everything else rows[:SHOWN_ROWS],
+        rows=shown,
         total=len(rows),
-        documents=sum(row.documents for row in rows),
+        documents=documents,
         negative=sum(row.negative for row in rows),
+        silence=silence if silence and silence.days >= period else None,
+        silences=await silences(
+            request, caller.team_id, [row.company_id for row in shown if row.normal is None], period
+        ),
         unusual=[row for row in rows if row.unusual],
         latest=latest.items,
         first=first.items,

@@ -15,6 +15,8 @@ from gateway.problems import bad_request
 # Longer ones are asked for by their dates.
 CHOICES = (1, 7, 30, 90)
 LONGEST_DAYS = 3660
+# As many as a company page shows unless told.
+SHOWN_IN_SILENCE = 30
 
 _Empty = BeforeValidator(lambda value: None if value == "" else value)
 Days = Annotated[Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None, _Empty, Query()]
@@ -43,6 +45,30 @@ class Chosen:
         if self.days is not None:
             return {"days": str(self.days)}
         return {"from": self.first.isoformat(), "to": self.last.isoformat()}
+
+
+@dataclass(frozen=True)
+class Silence:
+    """Where documents ended: the newest one's time and the days up to it that a link shows, in the reader's calendar.
+
+    `is_young`: of a company whose first document is too late for it to have a normal.
+    """
+
+    newest: datetime
+    first: date
+    last: date
+    is_young: bool
+
+    @property
+    def days(self) -> int:
+        """Whole days since."""
+        return (datetime.now(self.newest.tzinfo) - self.newest).days
+
+
+def silence_since(request: Request, newest: datetime, *, is_young: bool = False) -> Silence:
+    """What to offer a reader whose period is empty: SHOWN_IN_SILENCE days up to the newest document."""
+    local = newest.astimezone(zone_of(request))
+    return Silence(local, local.date() - timedelta(days=SHOWN_IN_SILENCE - 1), local.date(), is_young)
 
 
 def _begin(day: date, zone: ZoneInfo) -> datetime:

@@ -85,6 +85,7 @@ def _environment() -> Environment:
         marked=marks.marked,
         anchor_of=marks.anchor_of,
         external=external,
+        holder=holder,
         seconds=clock,
         static=static_url,
     )
@@ -106,6 +107,11 @@ def external(url: str | None) -> str | None:
     except ValueError:
         return None
     return url if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def holder(actor: str) -> str:
+    """The name of the key behind `Caller.actor`; readers have no use for its first characters."""
+    return actor.partition(" ")[2] if actor.startswith("key:") and " " in actor else actor
 
 
 def language_of(request: Request) -> Language:

@@ -117,6 +117,7 @@ async def search(
         names=names,
         documents=documents,
         wanted=wanted,
+        period={name: value for name, value in filters_on(request) if name in ("days", "from", "to")},
         words=request.query_params.get("q", ""),
         given=dict(parse_qsl(request.url.query)),
         filters=filters_on(request),

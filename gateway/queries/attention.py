@@ -4,11 +4,11 @@ Days are stretches of 24 hours back from the end of this hour, not days of a cal
 against whole days.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import sqrt
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import and_, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -148,6 +148,29 @@ async def worst_headlines(connection: AsyncConnection, team_id: int, since: date
         row.id: Headline(row.doc_id, row.title, row.site, row.source, row.time, row.risk_level or 0)
         for row in await connection.execute(statement)
     }
+
+
+async def reach_of(
+    connection: AsyncConnection, team_id: int, companies: Sequence[int]
+) -> dict[int, tuple[datetime, datetime]]:
+    """Company -> the times of its oldest and its newest document; without those that have none. One statement.
+
+    Each is the first row of the company's part of an index.
+    """
+
+    def end(order: Any, name: str) -> Any:
+        own = (Coverage.company_id == Company.id, Coverage.team_id == team_id)
+        return select(Coverage.time).where(*own).order_by(order).limit(1).lateral(name)
+
+    oldest, newest = end(Coverage.time, "oldest"), end(Coverage.time.desc(), "newest")
+    statement = (
+        select(Company.id, oldest.c.time, newest.c.time)
+        .select_from(Company)
+        .join(oldest, true())
+        .join(newest, true())
+        .where(Company.team_id == team_id, Company.id.in_(companies))
+    )
+    return {company: (first, last) for company, first, last in await connection.execute(statement)}
 
 
 async def companies_of(connection: AsyncConnection, team_id: int) -> list[tuple[int, str, bool]]:

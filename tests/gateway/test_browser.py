@@ -141,7 +141,7 @@ def test_an_analysts_day(browser: webdriver.Chrome, address: str, key: str, pres
     assert browser.switch_to.active_element.get_attribute("value") == "negative"
     browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
-    see(browser, ".corrected", "模型误判了语气")
+    see(browser, ".corrected", "未说明")
     see(browser, ".corrected", "模型原判")
     corrected = see(browser, ".verdict h3", "星河汽车").find_element(By.XPATH, "..")
     assert "中性" in corrected.find_element(By.CSS_SELECTOR, ".verdict-line").text

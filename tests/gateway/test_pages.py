@@ -3,7 +3,7 @@
 import html
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -177,7 +177,7 @@ def test_a_correction_made_from_an_old_page_is_refused(reader: httpx.Client, pre
     again = reader.post(place[1], data=change, headers={"Accept": "text/html"})
     assert again.status_code == 412
     assert "别人刚刚改过" in again.text
-    for wrong in ({"reason": " "}, {"sentiment": "good"}, {"quote": "没有这句话"}, {"risk_types": "天气"}):
+    for wrong in ({"reason": "x" * 501}, {"sentiment": "good"}, {"quote": "没有这句话"}, {"risk_types": "天气"}):
         fresh = field(reader.get(f"/documents/{press['recall']}"), "state")
         assert reader.post(place[1], data={**change, "state": fresh, **wrong}).status_code == 422, wrong
 
@@ -232,6 +232,73 @@ def test_a_company_is_unusual_where_the_overview_says_so(reader: httpx.Client, k
     for days in (1, 2, 8, 300):
         assert reader.get(f"/?days={days}").status_code == 200, days
         assert reader.get(f"/companies/{company}?days={days}").status_code == 200, days
+
+
+def test_an_empty_period_leads_to_the_newest_documents(reader: httpx.Client, key: str, database: Engine) -> None:
+    reader.cookies.set("yuqing_zone", "UTC")
+    with database.begin() as connection:
+        company = rows.add_company(connection, "公关部", "星河汽车")
+        off = rows.add_company(connection, "公关部", "澜山银行")
+        none = rows.add_company(connection, "公关部", "林知远")
+        rows.add_story(connection, rows.Story("星河汽车与澜山银行", "星河汽车。", hours_ago=24 * 170, sentiment=None))
+        rows.add_story(connection, rows.Story("星河汽车年报", "星河汽车。", hours_ago=24 * 158 + 1, sentiment=None))
+        connection.execute(text("UPDATE companies SET enabled = false WHERE id = :off"), {"off": off})
+    newest = (datetime.now(UTC) - timedelta(days=158, hours=1)).date()
+    bounds = f"from={newest - timedelta(days=29)}&amp;to={newest}"
+    overview = reader.get("/").text
+    assert f'href="/search?{bounds}"' in overview
+    assert "已 158 天没有报道" in overview
+    assert overview.count("历史不足一周") == 1  # 林知远, of whom nothing was ever written
+    assert "2 家公司" in overview
+    assert "澜山银行" not in overview.split('id="first"')[0]
+    assert "无风险" not in overview
+    assert "星河汽车年报" in reader.get(f"/search?{html.unescape(bounds)}").text
+    page = reader.get(f"/companies/{company}").text
+    assert f'href="/companies/{company}?{bounds}"' in page
+    assert "已 158 天没有报道" in page
+    assert "历史不足一周" not in page
+    assert "换一个更长的时段" not in page
+    there = reader.get(f"/companies/{company}?{html.unescape(bounds)}").text
+    assert "待分析 2 篇" in there
+    assert "无风险" not in there
+    assert "最新的报道是" not in there
+    assert "换一个更长的时段" in reader.get(f"/companies/{none}").text
+    listed = reader.get("/companies").text
+    assert "澜山银行" in listed
+    assert "待分析 2 篇" in listed
+    assert "几秒后数字会更新" in reader.get(f"/companies?saved={company}").text
+    assert "几秒后数字会更新" not in reader.get(f"/companies?saved={off}").text
+
+
+def test_links_of_a_page_keep_its_period(reader: httpx.Client, press: dict[str, str], database: Engine) -> None:
+    with database.connect() as connection:
+        ids = dict(connection.execute(text("SELECT name, id FROM companies")).tuples().all())
+    today = datetime.now(UTC).date()
+    bounds = f"from={today - timedelta(days=60)}&to={today + timedelta(days=1)}"
+    page = html.unescape(reader.get(f"/companies/{ids['星河汽车']}?{bounds}").text)
+    words = re.findall(r'href="(/search[?]company=[0-9]+&q=[^"]*)"', page)
+    assert words
+    assert all(link.endswith(bounds) for link in words)
+    in_rows = re.findall(r'class="chip"><a href="(/companies/[^"]*)"', page)
+    assert in_rows
+    assert all(link.endswith(bounds) for link in in_rows)
+    assert re.search(r'class="chip"><a href="/companies/[0-9]+[?]days=7"', reader.get("/?days=7").text)
+    found = html.unescape(reader.get(f"/search?{bounds}").text)
+    assert re.search(rf'class="chip"><a href="/companies/[0-9]+[?]{bounds}"', found)
+    assert "全文</span>" in found
+    assert "全文</span>" not in page
+
+
+def test_a_correction_needs_no_reason_and_names_its_author(reader: httpx.Client, press: dict[str, str]) -> None:
+    page = reader.get(f"/documents/{press['recall']}")
+    assert 'value="模型误判了语气">' not in page.text.replace('<option value="模型误判了语气">', "")
+    place = re.search(r'action="(/documents/[0-9a-f]+/verdicts/\d+)"', page.text)
+    assert place
+    change = {"csrf": field(page), "state": field(page, "state"), "sentiment": "neutral", "reason": " "}
+    assert reader.post(place[1], data=change).status_code == 303
+    shown = reader.get(f"/documents/{press['recall']}").text
+    assert re.search("测试 于 [^：]* 修正：未说明", shown)
+    assert "key:yq_" not in shown
 
 
 def test_languages_and_themes(reader: httpx.Client, press: dict[str, str]) -> None:

@@ -49,6 +49,8 @@ STRINGS: dict[str, tuple[str, str]] = {
     "neutral": ("中性", "Neutral"),
     "negative": ("负面", "Negative"),
     "pending": ("待分析", "Pending"),
+    "whole-text": ("全文", "whole text"),
+    "pending.count": ("待分析 {count} 篇", "{count} pending"),
     "shares": (
         "正面 {positive} 篇，中性 {neutral} 篇，负面 {negative} 篇",
         "{positive} positive, {neutral} neutral, {negative} negative",
@@ -89,6 +91,8 @@ STRINGS: dict[str, tuple[str, str]] = {
     "period.7": ("7 天", "7 days"),
     "period.30": ("30 天", "30 days"),
     "period.90": ("90 天", "90 days"),
+    "silence.show": ("查看那段时间", "Show that time"),
+    "silence.days": ("已 {count} 天没有报道", "no document for {count} day|no document for {count} days"),
     "period.from": ("从", "From"),
     "period.to": ("到", "To"),
     # documents

@@ -17,6 +17,10 @@ STRINGS: dict[str, tuple[str, str]] = {
         "已保存 {name}。正在后台匹配已有文章，几秒后数字会更新。",
         "{name} is saved. The documents that exist are matched in the background; the numbers follow in seconds.",
     ),
+    "companies.saved.off": (
+        "已保存 {name}。它已停用：保留已有文章，不再匹配。",
+        "{name} is saved. It is switched off: it keeps what it has, and nothing is matched.",
+    ),
     "companies.empty": ("还没有关注的公司", "No company is watched yet"),
     "companies.empty.do": (
         "添加第一家公司，输入时就能看到最近 30 天会匹配到哪些文章。",
@@ -62,7 +66,8 @@ STRINGS: dict[str, tuple[str, str]] = {
         "Of the latest {count} candidates; there are more. The latest, with the words that matched:",
     ),
     "preview.nothing": (
-        "最近 30 天没有匹配的文章。试试别名，或放宽查询。",
-        "Nothing matched in the last 30 days. Try other names, or a wider query.",
+        "最近 30 天没有匹配的文章；保存时还会匹配更早的文章。也可以试试别名，或放宽查询。",
+        "Nothing matched in the last 30 days; older documents are matched, too, when it is saved. "
+        "Or try other names, or a wider query.",
     ),
 }

@@ -26,6 +26,7 @@ STRINGS: dict[str, tuple[str, str]] = {
         "换一个更长的时段，或检查公司的名称和排除词。",
         "Take a longer period, or check the company's names and exclude words.",
     ),
+    "company.silence": ("最新的报道是 {day} 的。", "The newest document is of {day}."),
     "company.rivals": ("声量对比", "Share of voice"),
     "company.rivals.choose": ("选择对比的公司", "Choose the companies"),
     "company.rivals.hint": ("最多 {count} 家", "at most {count}"),

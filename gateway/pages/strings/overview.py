@@ -8,6 +8,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     ),
     "overview.unusual": ("声量明显高于平时：", "Far above their normal volume: "),
     "overview.calm": ("没有公司的声量明显高于平时。", "No company is far above its normal volume."),
+    "overview.silence": ("最新的报道是 {day} 的。", "The newest document is of {day}."),
     "overview.normal": ("平时 {normal}", "normally {normal}"),
     "overview.times": ("{times} 倍", "{times}×"),
     "overview.no-normal": ("历史不足一周", "less than a week of history"),
@@ -23,8 +24,6 @@ STRINGS: dict[str, tuple[str, str]] = {
     "overview.none": ("没有负面报道", "no negative document"),
     "overview.order.attention": ("需要关注", "Attention"),
     "overview.all": ("显示全部 {count} 家公司", "Show all {count} companies"),
-    "overview.pending": ("{count} 篇待分析", "{count} pending"),
-    "overview.disabled": ("已停用", "switched off"),
     "watchlist": ("关注名单", "Watchlist"),
     "watchlist.empty": ("还没有关注任何公司", "You watch no company yet"),
     "watchlist.empty.do": (
