@@ -70,7 +70,7 @@ async def family(
         members, _ = await group_of(connection, team_id, doc_id, found.group_id)
         changes = {member.doc_id: member for member in members}
         known = [step.doc_id for step in found.steps]
-        first = found.group_id if found.group_id in known else known[0]
+        first = known[0]
         wanted = other or (doc_id if doc_id != first else _most_changed(members, known, first))
         texts = await wordings(connection, team_id, [first, wanted] if wanted else [first])
     if other is not None and (other not in texts or other not in known):

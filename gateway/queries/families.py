@@ -141,7 +141,7 @@ async def _firsts(connection: AsyncConnection, team_id: int, groups: Sequence[st
         select(Coverage.group_id, Coverage.doc_id, Document.title, Coverage.site, Coverage.source, Coverage.time)
         .join(Document, Document.doc_id == Coverage.doc_id)
         .where(Coverage.team_id == team_id, Coverage.group_id.in_(groups))
-        .order_by(Coverage.group_id, Coverage.first_seen, Coverage.doc_id)
+        .order_by(Coverage.group_id, Coverage.time, Coverage.doc_id)
         .distinct(Coverage.group_id)
     )
     return {row[0]: First(*row[1:]) for row in await connection.execute(statement)}

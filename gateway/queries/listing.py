@@ -150,7 +150,7 @@ def _hits(team_id: int, wanted: DocumentFilter, start: Cursor, stretch: Stretch,
     if wanted.since is not None:
         conditions.append(time >= wanted.since)
     found = (
-        select(document.doc_id, time.label("time"), document.first_seen, document.group_id)
+        select(document.doc_id, time.label("time"), document.group_id)
         .where(*conditions)
         .cte("found")
         .prefix_with("MATERIALIZED", dialect="postgresql")
@@ -204,8 +204,7 @@ async def _by_risk(
         rows = (await connection.execute(statement.where(*collapsed).order_by(*order).limit(limit))).all()
         return [Cursor(row.time, row.doc_id, row.rank) for row in rows]
     # Common words are soon found among the riskiest; of others the index has all, and they are few enough to be sorted.
-    columns = (covered.first_seen, covered.group_id)
-    walked = statement.add_columns(*columns).order_by(*order).limit(WALK_FILTERED).subquery("walked")
+    walked = statement.add_columns(covered.group_id).order_by(*order).limit(WALK_FILTERED).subquery("walked")
     early = select(walked).where(holds(wanted, walked.c.doc_id)).limit(limit)
     if wanted.collapse:
         early = early.where(not_(earlier_fits(walked.c, team_id, wanted)))

@@ -163,7 +163,7 @@ async def group_of(
 ) -> tuple[tuple[GroupMember, ...], int]:
     """The group's members that the team may see, at most GROUP_SHOWN and this one, and how many there are. One statement."""
     listed, member = aliased(Document), aliased(Document)
-    seen, order = visible(listed, team_id), (listed.first_seen, listed.doc_id)
+    seen, order = visible(listed, team_id), (time_of(listed), listed.doc_id)
     places = (
         select(
             listed.doc_id,
@@ -171,7 +171,7 @@ async def group_of(
             func.row_number().over(order_by=order).label("place"),
             func.count().filter(seen).over().label("total"),
         )
-        # The first document is what the others are compared with, even where this team does not get to see it.
+        # The document that made the group may be the earliest, and what the others are compared with, unseen by this team.
         .where(listed.group_id == group_id, or_(seen, listed.doc_id == group_id))
         .subquery()
     )
@@ -183,17 +183,20 @@ async def group_of(
         .order_by(places.c.place)
     )
     rows = (await connection.execute(statement)).all()
-    return await asyncio.to_thread(_members, rows, group_id), rows[0].total if rows else 0
+    return await asyncio.to_thread(_members, rows), rows[0].total if rows else 0
 
 
-def _members(rows: Sequence[Any], group_id: str) -> tuple[GroupMember, ...]:
-    first = next((row for row in rows if row.doc_id == group_id), None)
-    original = Original(first.title, first.text) if first else None
+def _members(rows: Sequence[Any]) -> tuple[GroupMember, ...]:
+    """The visible ones of a group's rows, which come in order of time."""
+    if not rows:
+        return ()
+    first = rows[0]
+    original = Original(first.title, first.text)
     members = []
     for row in rows:
-        is_first = row.doc_id == group_id
-        changes = original.changes(row.title, row.text) if original and not is_first else None
-        line = first is not None and bool(row.source) and row.source != first.source
+        is_first = row is first
+        changes = None if is_first else original.changes(row.title, row.text)
+        line = bool(row.source) and row.source != first.source
         if row.seen:
             known = (row.doc_id, row.title, row.site, row.source, row.time)
             members.append(GroupMember(*known, is_first=is_first, changes=changes, source_line=line))

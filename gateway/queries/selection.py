@@ -105,8 +105,8 @@ def earlier_fits(covered: Any, team_id: int, wanted: DocumentFilter) -> ColumnEl
     """Whether an earlier document of the same reprint group is in the list too."""
     other = OTHER
     earlier = or_(
-        other.first_seen < covered.first_seen,
-        and_(other.first_seen == covered.first_seen, other.doc_id < covered.doc_id),
+        other.time < covered.time,
+        and_(other.time == covered.time, other.doc_id < covered.doc_id),
     )
     conditions = [other.group_id == covered.group_id, earlier, *fits(other, team_id, wanted)]
     if wanted.terms is not None:
@@ -123,9 +123,9 @@ def lazily(statement: Select[Any]) -> ColumnElement[bool]:
 
 
 def keys_of(team_id: int, wanted: DocumentFilter, cursor: Cursor | None) -> Select[Any]:
-    """(time, doc_id, first_seen, group_id) of the documents that fit but for their words, newest first, each once."""
+    """(time, doc_id, group_id) of the documents that fit but for their words, newest first, each once."""
     covered = Coverage
-    columns: tuple[Any, ...] = (covered.time, covered.doc_id, covered.first_seen, covered.group_id)
+    columns: tuple[Any, ...] = (covered.time, covered.doc_id, covered.group_id)
     statement = select(*columns).where(*fits(covered, team_id, wanted))
     if wanted.company_id is None:
         statement = statement.distinct()  # over a sorted index: it stops early

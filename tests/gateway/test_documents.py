@@ -150,6 +150,32 @@ def test_what_a_reprint_changed_is_said_and_pictures_are_named(
     assert document["group_total"] == 2
 
 
+def test_the_earliest_is_the_first_also_when_a_copy_was_crawled_before_it(
+    api: httpx.Client, press: dict[str, str], database: Engine
+) -> None:
+    with database.begin() as connection:
+        original = rows.add_story(
+            connection,
+            rows.Story("星河汽车宣布召回", rows.RECALL, site="caijing", hours_ago=90, reprint_of=press["recall"]),
+        )
+        statement = text("UPDATE documents SET first_seen = now() WHERE doc_id = :id")
+        connection.execute(statement, {"id": original})
+    group = api.get(f"/v1/documents/{press['recall']}").json()["group"]
+    assert [(member["doc_id"], member["is_first"]) for member in group][:2] == [
+        (original, True),
+        (press["recall"], False),
+    ]
+    assert group[0]["changes"] is None
+    assert group[1]["changes"]["title"]
+    assert found(api, {**press, "original": original}, collapse=True, company=company_id(api, "星河汽车")) == {
+        "original"
+    }
+    period = {"since": (datetime.now(UTC) - timedelta(days=30)).isoformat()}
+    (family,) = api.get("/v1/trends/families", params={**period, "top": 1}).json()["families"]
+    spread = api.get(f"/v1/documents/{press['recall']}/spread").json()
+    assert family["first"]["doc_id"] == spread["steps"][0]["doc_id"] == original
+
+
 def test_a_large_group_shows_its_first_and_the_document(
     api: httpx.Client, press: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
