@@ -1,11 +1,13 @@
 """The pages in a real browser: an analyst's day, every page by axe-core, the phone, the keyboard, the end of a session."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -197,6 +199,90 @@ def test_news_come_by_themselves(
     assert "严重风险" in row.text
     assert "青禾乳业突发" in row.text
     assert complaints(browser) == []
+
+
+def figures(browser: webdriver.Chrome) -> list[list[str]]:
+    """The table behind the company's timeline: its rows of day, documents, positive, neutral, negative."""
+    return browser.execute_script(  # type: ignore[no-any-return]
+        "return [...document.querySelector('.figures-behind').querySelectorAll('tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+
+
+def offset_of_column(browser: webdriver.Chrome, chart: WebElement, place: int) -> int:
+    """Pixels from the middle of the chart to the middle of a column of it."""
+    found = browser.execute_script(
+        "return echarts.getInstanceByDom(arguments[0]).convertToPixel({xAxisIndex: 0}, arguments[1])", chart, place
+    )
+    return round(float(found) - int(chart.size["width"]) / 2)
+
+
+def test_drawing_over_columns_chooses_their_days(
+    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str], database: Engine
+) -> None:
+    with database.begin() as connection:
+        for ago in (5, 6, 7, 8, 12):
+            told, verdicts = f"星河汽车{ago}天前的消息。", {"星河汽车": rows.Judgement("negative")}
+            rows.add_story(connection, rows.Story(told, told, hours_ago=24 * ago, verdicts=verdicts))
+    sign_in(browser, address, key)
+    company = company_of(database)
+    browser.get(f"{address}/companies/{company}?days=30&show=latest")
+    chart = see(browser, ".chart[data-chart*=days]")
+    see(browser, ".chart[data-chart*=days] canvas")
+    before, days = figures(browser), json.loads(chart.get_attribute("data-chart") or "")["days"]
+    assert len(before) == len(days) == 30
+
+    # A click chooses nothing; from one column to another chooses both and what lies between.
+    first, last = 20, 27
+    start, end = offset_of_column(browser, chart, first), offset_of_column(browser, chart, last)
+    ActionChains(browser).move_to_element_with_offset(chart, start, 20).click().perform()
+    assert "from=" not in browser.current_url
+    drag = ActionChains(browser, duration=50).move_to_element_with_offset(chart, start, 20).click_and_hold()
+    drag.move_by_offset((end - start) // 2, 10).move_by_offset(end - start - (end - start) // 2, 0).perform()
+    ActionChains(browser).release().perform()
+    wait(browser).until(lambda b: "from=" in b.current_url)
+    assert browser.current_url == (f"{address}/companies/{company}?show=latest&from={days[first]}&to={days[last]}")
+    see(browser, ".chart canvas")
+    chosen = before[first : last + 1]
+    assert figures(browser) == chosen
+    volume = sum(int(row[1]) for row in chosen)
+    assert 4 <= volume < sum(int(row[1]) for row in before)
+    assert see(browser, ".kpis dd.figure").text == str(volume)
+
+    # And again within these, from the right to the left; then all days of the usual period.
+    chart = see(browser, ".chart[data-chart*=days]")
+    start, end = offset_of_column(browser, chart, 4), offset_of_column(browser, chart, 1)
+    drag = ActionChains(browser, duration=50).move_to_element_with_offset(chart, start, 0).click_and_hold()
+    drag.move_by_offset(end - start, 0).release().perform()
+    wait(browser).until(lambda b: f"from={days[first + 1]}&to={days[first + 4]}" in b.current_url)
+    assert figures(browser) == chosen[1:5]
+    assert complaints(browser) == []
+
+
+def test_a_finger_on_the_chart_scrolls_the_page(
+    browser: webdriver.Chrome, address: str, key: str, press: dict[str, str], database: Engine
+) -> None:
+    sign_in(browser, address, key)
+    resize(browser, 400, 800)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    try:
+        browser.get(f"{address}/companies/{company_of(database)}")
+        chart = see(browser, ".chart[data-chart*=days]")
+        see(browser, ".chart[data-chart*=days] canvas")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", chart)
+        before = browser.execute_script("return scrollY")
+        # Somewhat aslant, as a thumb does: over several columns.
+        swipe = [(120 + 6 * step, 440 - 20 * step) for step in range(11)]
+        for step, (x, y) in enumerate(swipe):
+            touch = {"type": "touchMove" if step else "touchStart", "touchPoints": [{"x": x, "y": y}]}
+            browser.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
+        browser.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        wait(browser).until(lambda b: b.execute_script("return scrollY") > before + 100)
+        assert "from=" not in browser.current_url
+        assert not browser.find_element(By.CSS_SELECTOR, ".for-mouse").is_displayed()
+        assert complaints(browser) == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ const DECALS = {
   negative: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4 },
   positive: { symbol: "circle", symbolSize: 0.6, dashArrayX: [[4, 4], [0, 4, 4, 0]], dashArrayY: [4, 0] },
 };
+// A mouse draws over days; a finger on the chart scrolls the page, and has the dates' fields.
+const FINGER = matchMedia("(pointer: coarse)");
 const LINES = ["solid", "dashed", "dotted", [8, 3, 2, 3], [2, 2], [10, 4]];
 const TONES = ["accent", "negative", "positive", "neutral", "edge", "ink"];
 
@@ -45,7 +47,7 @@ function frame(spec) {
 function columns(spec) {
   return {
     ...frame(spec),
-    brush: spec.days ? { xAxisIndex: 0, brushType: "lineX", brushMode: "single", transformable: false, brushStyle: { color: "rgba(120,150,190,.18)", borderColor: colour("accent") }, outOfBrush: { colorAlpha: 0.35 } } : undefined,
+    brush: spec.days && !FINGER.matches ? { xAxisIndex: 0, brushType: "lineX", brushMode: "single", transformable: false, brushStyle: { color: "rgba(120,150,190,.18)", borderColor: colour("accent") }, outOfBrush: { colorAlpha: 0.35 } } : undefined,
     toolbox: { show: false },
     series: spec.series.map((each, place) => ({
       name: each.name,
@@ -90,7 +92,7 @@ function draw(box) {
   const chart = echarts.getInstanceByDom(box) || echarts.init(box, null, { renderer: "canvas" });
   chart.setOption(KINDS[spec.kind](spec), true);
   chart.off("brushEnd");
-  if (!spec.days) return;
+  if (!spec.days || FINGER.matches) return;
   // Drawing over the columns chooses days: the page is asked again for them.
   chart.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "lineX", brushMode: "single" } });
   chart.on("brushEnd", (event) => {
