@@ -178,6 +178,8 @@ async def company(
         own=own,
         compared=sorted(compared, key=lambda rival: -rival.documents),
         chosen_rivals={rival.company_id for rival in compared},
+        most_rivals=MOST_RIVALS,
+        too_many=len({other for other in vs or () if other in rules and other != company_id}) > MOST_RIVALS,
         show=show,
         documents=documents.items,
         sources=sources,

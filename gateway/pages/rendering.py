@@ -20,6 +20,7 @@ from gateway.auth import Caller, Scope
 from gateway.pages import marks
 from gateway.pages.formats import Formats, clock, known_zone
 from gateway.pages.strings import LANGUAGES, Language, known, translate
+from gateway.pages.strings.reasons import told
 from gateway.problems import Problem
 from gateway.resources import gateway_of
 
@@ -207,6 +208,7 @@ def render(
             csrf=sessions.form_token(request, gateway.secret),
             address=lambda **changes: address(request, **changes),
             t=t,
+            said=lambda reason: told(language, reason),
             label=label,
             when=formats.when,
             day=formats.day,

@@ -301,6 +301,46 @@ def test_a_correction_needs_no_reason_and_names_its_author(reader: httpx.Client,
     assert "key:yq_" not in shown
 
 
+def test_rivals_are_named_only_where_there_are_some(reader: httpx.Client, key: str, database: Engine) -> None:
+    with database.begin() as connection:
+        company = rows.add_company(connection, "公关部", "星河汽车")
+        rows.add_story(connection, rows.Story("星河汽车年报", "星河汽车。"))
+    alone = reader.get(f"/companies/{company}").text
+    assert "家中" not in alone
+    assert 'id="rivals-title"' not in alone
+    with database.begin() as connection:
+        others = [rows.add_company(connection, "公关部", f"对手{number}号") for number in range(6)]
+    path = f"/companies/{company}?" + "&".join(f"vs={other}" for other in others)
+    assert "只显示前 5 家" in reader.get(path).text
+    assert "在 6 家中" in reader.get(path).text
+    assert "只显示前 5 家" not in reader.get(path.removesuffix(f"&vs={others[-1]}") + "&vs=99999999").text
+
+
+def test_mistakes_are_told_in_the_readers_language(reader: httpx.Client, key: str, database: Engine) -> None:
+    accept = {"Accept": "text/html"}
+    with database.begin() as connection:
+        company = rows.add_company(connection, "公关部", "星河汽车")
+    for wrong, told in (
+        ("from=2026-03-09&to=2026-03-08", "开始日期在结束日期之后。"),
+        ("from=x", "日期有误，请写成"),
+        ("from=2026-02-30", "日期有误，请写成"),
+        ("from=0001-01-01", "年份应在 1900 到 2200 之间"),
+    ):
+        for path in (f"/companies/{company}", "/search"):
+            page = reader.get(f"{path}?{wrong}", headers=accept)
+            assert (page.status_code, told in page.text) == (422, True), (path, wrong, page.text)
+            assert "query." not in page.text.split("<h1>")[1]
+    assert "这里需要“管理员”权限" in reader.get("/access", headers=accept).text
+    token = field(reader.get("/companies/new"))
+    form = {"csrf": token, "name": "星河汽车", "query": ""}
+    assert "团队已经关注“星河汽车”" in reader.post("/companies/new", data=form).text
+    mistaken = {**form, "query": "星河 AND (召回"}
+    assert "第 8 个字处：这个括号没有闭合" in reader.post("/companies/new", data=mistaken).text
+    assert "第 8 个字处：这个括号没有闭合" in reader.post("/companies/preview", data=mistaken).text
+    reader.cookies.set("yuqing_lang", "en")
+    assert "this parenthesis is never closed" in reader.post("/companies/preview", data=mistaken).text
+
+
 def test_languages_and_themes(reader: httpx.Client, press: dict[str, str]) -> None:
     path = f"/documents/{press['recall']}"
     assert 'lang="zh-CN"' in reader.get(path).text

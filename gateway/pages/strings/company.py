@@ -30,6 +30,10 @@ STRINGS: dict[str, tuple[str, str]] = {
     "company.rivals": ("声量对比", "Share of voice"),
     "company.rivals.choose": ("选择对比的公司", "Choose the companies"),
     "company.rivals.hint": ("最多 {count} 家", "at most {count}"),
+    "company.rivals.shown": (
+        "选择的公司超过 {count} 家，只显示前 {count} 家。",
+        "More than {count} are chosen; the first {count} are shown.",
+    ),
     "company.sources": ("来源", "Sources"),
     "company.keywords": ("关键词", "Keywords"),
     "company.keywords.rising": ("比上一时段增加", "more than in the period before"),

@@ -3,7 +3,7 @@
 STRINGS: dict[str, tuple[str, str]] = {
     "overview": ("总览", "Overview"),
     "overview.lead": (
-        "最近{period}，{companies} 家公司共 {documents} 篇，其中负面 {negative} 篇。",
+        "最近 {period}，{companies} 家公司共 {documents} 篇，其中负面 {negative} 篇。",
         "In the last {period}: {documents} documents on {companies} companies, {negative} of them negative.",
     ),
     "overview.unusual": ("声量明显高于平时：", "Far above their normal volume: "),
