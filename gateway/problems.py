@@ -86,7 +86,10 @@ def to_problem(error: Exception) -> Problem | None:
             return error
         case RequestValidationError():
             errors = tuple(
-                {"location": ".".join(str(part) for part in item["loc"]), "reason": str(item["msg"])}
+                {
+                    "location": ".".join(str(part) for part in item["loc"]),
+                    "reason": str(item["msg"]).removeprefix("Value error, "),
+                }
                 for item in error.errors()
             )
             first = errors[0] if errors else {"location": "request", "reason": "not valid"}

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -29,7 +30,7 @@ HEARTBEAT_S = 15.0
 def _message(event: LiveEvent) -> bytes:
     values = asdict(event)
     place = Place(**values.pop("place"))
-    data = json.dumps({**values.pop("detail"), **values}, ensure_ascii=False, default=str)
+    data = json.dumps({**values.pop("detail"), **values}, ensure_ascii=False, default=datetime.isoformat)
     return f"id: {place}\nevent: {event.kind}\ndata: {data}\n\n".encode()
 
 

@@ -161,7 +161,9 @@ def _read_form(gateway: Gateway, upload: Received) -> TranscriptionForm:
         form = TranscriptionForm.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise bad_request(".".join(map(str, ("form", *first["loc"]))), first["msg"]) from None
+        raise bad_request(
+            ".".join(map(str, ("form", *first["loc"]))), str(first["msg"]).removeprefix("Value error, ")
+        ) from None
     spoken = gateway.settings.asr.language
     if form.language and spoken and form.language != spoken:
         raise bad_request("form.language", f"the server listens for {spoken}", "leave it out")

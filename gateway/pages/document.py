@@ -83,7 +83,9 @@ async def _change(
         wanted = kind.model_validate(change)
     except ValidationError as error:
         first = error.errors()[0]
-        raise bad_request(".".join(str(part) for part in first["loc"]), str(first["msg"])) from None
+        raise bad_request(
+            ".".join(str(part) for part in first["loc"]), str(first["msg"]).removeprefix("Value error, ")
+        ) from None
     assert isinstance(wanted, ChangedVerdict | Withdrawal)
 
     def unchanged(shown: str) -> None:
