@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: what happened, why, and what to do about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -79,6 +80,11 @@ def _from_database(error: Exception) -> Problem:
     return _unavailable(away(error), "database-away")
 
 
+def reason_of(error: Mapping[str, Any]) -> str:
+    """What one of pydantic's errors says, without the words that it puts before our own."""
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
 def to_problem(error: Exception) -> Problem | None:
     """The problem that an exception stands for; None for a defect of ours."""
     match error:
@@ -88,7 +94,7 @@ def to_problem(error: Exception) -> Problem | None:
             errors = tuple(
                 {
                     "location": ".".join(str(part) for part in item["loc"]),
-                    "reason": str(item["msg"]).removeprefix("Value error, "),
+                    "reason": reason_of(item),
                 }
                 for item in error.errors()
             )

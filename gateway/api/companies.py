@@ -11,7 +11,7 @@ from gateway.api.answers import EDITS, PROBLEMS
 from gateway.auth import Caller, key_with
 from gateway.etags import demand_tag, etag
 from gateway.idempotency import IdempotentRoute
-from gateway.problems import Problem, bad_request, not_found
+from gateway.problems import Problem, bad_request, not_found, reason_of
 from gateway.queries.companies import (
     CompanyExists,
     CompanyRules,
@@ -158,7 +158,7 @@ def checked(rules: CompanyRules) -> CompanyRules:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in ("body", *first["loc"]))
-        raise bad_request(where, str(first["msg"]).removeprefix("Value error, ")) from None
+        raise bad_request(where, reason_of(first)) from None
     aliases = tuple(alias for alias in dict.fromkeys(new.aliases) if alias != new.name)
     return CompanyRules(new.name, aliases, tuple(dict.fromkeys(new.exclude_words)), new.query, rules.enabled)
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gateway.api.answers import PROBLEMS
 from gateway.auth import Caller, key_with
 from gateway.filters import Limit
-from gateway.problems import RETRY_AFTER_S, Problem, bad_request, not_found
+from gateway.problems import RETRY_AFTER_S, Problem, bad_request, not_found, reason_of
 from gateway.queries.media import find_media
 from gateway.queries.transcriptions import (
     Transcription,
@@ -161,9 +161,7 @@ def _read_form(gateway: Gateway, upload: Received) -> TranscriptionForm:
         form = TranscriptionForm.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise bad_request(
-            ".".join(map(str, ("form", *first["loc"]))), str(first["msg"]).removeprefix("Value error, ")
-        ) from None
+        raise bad_request(".".join(map(str, ("form", *first["loc"]))), reason_of(first)) from None
     spoken = gateway.settings.asr.language
     if form.language and spoken and form.language != spoken:
         raise bad_request("form.language", f"the server listens for {spoken}", "leave it out")

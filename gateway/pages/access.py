@@ -13,7 +13,7 @@ from gateway.idempotency import NO_STORE
 from gateway.pages.operations import OwnForm, readable
 from gateway.pages.rendering import remember_preferences, render
 from gateway.pages.sign_in import signed_in
-from gateway.problems import Problem
+from gateway.problems import Problem, reason_of
 from gateway.queries import audit, keys
 from gateway.queries.keys import ListedKey
 from gateway.resources import gateway_of
@@ -101,7 +101,7 @@ async def make(
     try:
         wanted = KeyToMake.model_validate({"name": name, "scope": scope, "days": days or None})
     except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        reason = reason_of(error.errors()[0])
         problem = Problem(422, "validation", f"name: {reason}")
         return await _page(request, caller, problem=problem, name=name, scope=scope)
     return await _page(request, caller, made=await make_key(gateway_of(request), caller, wanted))

@@ -21,7 +21,7 @@ from gateway.etags import etag
 from gateway.pages.operations import OwnForm
 from gateway.pages.rendering import remember_preferences, render
 from gateway.pages.sign_in import signed_in
-from gateway.problems import Problem, not_found
+from gateway.problems import Problem, not_found, reason_of
 from gateway.queries.companies import CompanyRules, list_companies, rules_of
 from gateway.resources import gateway_of
 from yuqing.text.query import QueryError, parse
@@ -107,7 +107,7 @@ def read_form(form: Typed) -> NewCompany | Wrong:
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0]) if first["loc"] else "exclude_words"
-        return Wrong(field, str(first["msg"]).removeprefix("Value error, "))
+        return Wrong(field, reason_of(first))
 
 
 @router.get("")

@@ -19,7 +19,7 @@ from gateway.pages import marks
 from gateway.pages.overview import SignedIn
 from gateway.pages.rendering import language_of, remember_preferences, render
 from gateway.pages.strings import translate
-from gateway.problems import Problem, bad_request, not_found
+from gateway.problems import Problem, bad_request, not_found, reason_of
 from gateway.queries.reading import read_document
 from gateway.resources import gateway_of
 from yuqing.contracts import RISK_TYPES
@@ -83,9 +83,7 @@ async def _change(
         wanted = kind.model_validate(change)
     except ValidationError as error:
         first = error.errors()[0]
-        raise bad_request(
-            ".".join(str(part) for part in first["loc"]), str(first["msg"]).removeprefix("Value error, ")
-        ) from None
+        raise bad_request(".".join(str(part) for part in first["loc"]), reason_of(first)) from None
     assert isinstance(wanted, ChangedVerdict | Withdrawal)
 
     def unchanged(shown: str) -> None:
