@@ -23,7 +23,7 @@ from llm.weak_labels import (
 # Tokens of text in a prompt. Whole answers see what production sees (settings.llm.text_tokens); short samples teach the
 # label cheaply.
 FULL_BUDGET = 230
-SHORT_BUDGETS = (40, 40, 90)
+SHORT_BUDGETS = (40, 60, 90)
 COMPANIES_A_SAMPLE = 3
 # Share of full samples that also ask about a company that the document does not name.
 ABSENT_SHARE = 0.06
@@ -133,13 +133,16 @@ def inews_training_set(*, full: int, labels: int, seed: int) -> list[Sample]:
     return build(documents, full=full, labels=labels, seed=seed, extract=jieba_keywords)
 
 
-def dev_samples(count: int, *, seed: int = 1) -> list[Sample]:
-    """Prompts of so many documents of INEWS's dev split, each text once, with the document's label."""
+def dev_samples(count: int, *, seed: int = 1, budget: int = 90) -> list[Sample]:
+    """Prompts of so many documents of INEWS's dev split, each text once, with the document's label.
+
+    `budget`: tokens of text a prompt holds.
+    """
     documents = without_leaks(inews.load("dev"), [])
     chance = random.Random(seed)  # noqa: S311
     chance.shuffle(documents)
     return [
-        make_sample(document, full=False, budget=FULL_BUDGET, extract=jieba_keywords, chance=chance)
+        make_sample(document, full=False, budget=budget, extract=jieba_keywords, chance=chance)
         for document in documents[:count]
     ]
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from llm.training.samples import TrainConfig
 from yuqing import telemetry
 from yuqing.settings import get_settings
 
@@ -26,7 +27,13 @@ def dataset(
 def train(
     samples: Annotated[Path, typer.Argument(help="JSON lines of `yuqing llm dataset`.")],
     out: Annotated[Path, typer.Argument(help="Folder of the adapter; holds the checkpoint too.")],
-    dev: Annotated[int, typer.Option(help="Documents of INEWS's dev split to evaluate on at the end.")] = 150,
+    dev: Annotated[int, typer.Option(help="Documents of INEWS's dev split to evaluate on after each epoch.")] = 150,
+    epochs: Annotated[int, typer.Option(help="Epochs; the best on dev is taken.")] = 1,
+    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = TrainConfig.learning_rate,
+    start: Annotated[Path | None, typer.Option(help="Adapter to begin with.")] = None,
+    states: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the frozen layers' output for the next run.")
+    ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps; again to go on.")] = None,
 ) -> None:
     """Train a LoRA adapter on the settings' base model; goes on from its checkpoint when it was stopped."""
@@ -35,11 +42,12 @@ def train(
     from llm.dataset import dev_samples, read_samples
     from llm.merge import base_path, base_sha256
     from llm.training.run import train as run
-    from llm.training.samples import TrainConfig
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
-    run(base_path(settings), read_samples(samples), dev_samples(dev), out, TrainConfig(), max_steps=max_steps)
+    config = TrainConfig(epochs=epochs, learning_rate=rate, start=str(start) if start else None)
+    chosen = read_samples(samples)
+    run(base_path(settings), chosen, dev_samples(dev), out, config, states=states, max_steps=max_steps)
     data = {"name": samples.name, "sha256": file_digest(samples)}
     card = write_card(out, settings.llm.base, base_sha256(settings), PROMPT_VERSION, data)
     typer.echo(json.dumps(card["metrics"]))

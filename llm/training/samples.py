@@ -35,6 +35,8 @@ class TrainConfig:
     checkpoint_every: int = 10
     # Processes of one thread each.
     workers: int = 2
+    # Folder of an adapter to begin with, of the same rank and layers; none: begin with one that changes nothing.
+    start: str | None = None
     targets: tuple[str, ...] = TARGETS
 
 

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from llm.dataset import Sample, make_sample
 from llm.inews import LabelledNews
+from llm.training.frozen import FrozenLayers, FrozenStates
 from llm.training.run import rate, train
 from llm.training.samples import Encoded, TrainConfig, TrainingError, make_batches
 from llm.training.scoring import accuracy_and_macro_f1
@@ -108,3 +110,46 @@ def test_killed_it_goes_on(base: Path, tmp_path: Path) -> None:
     child.wait()
     whole = train(base, samples(), [], tmp_path / "whole", CONFIG)
     assert train(base, samples(), [], out, CONFIG)["losses"] == whole["losses"]
+
+
+@pytest.mark.slow
+def test_what_the_frozen_layers_say_is_kept_and_changes_nothing(base: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, epochs=2)
+    kept = train(base, samples(), samples()[:6], tmp_path / "kept", config, states=tmp_path / "states")
+    size = (tmp_path / "states" / "frozen-train.f16").stat().st_size
+    again = train(base, samples(), samples()[:6], tmp_path / "again", config, states=tmp_path / "states")
+    assert again["losses"] == kept["losses"]
+    whole = train(base, samples(), samples()[:6], tmp_path / "whole", config)
+    assert whole["losses"] == kept["losses"]
+    assert whole["dev"] == max(whole["epochs"], key=lambda one: (one["accuracy"], one["macro_f1"]))
+    assert len(whole["epochs"]) == 2
+    assert size > 0
+    assert not list((tmp_path / "whole").glob("frozen*"))
+
+
+@pytest.mark.slow
+def test_split_at_a_layer_the_model_says_the_same(base: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    prefix, rows = [3, 4, 5], [[6, 7], [8, 9, 10, 11], [12]]
+    states = FrozenStates(tmp_path / "states.f16", [len(row) for row in rows], model.config.hidden_size, "tiny")
+    with torch.no_grad():
+        split = FrozenLayers(model, prefix, 1).hidden_states(states, rows, [2, 1])
+        for place, row in enumerate([rows[2], rows[1]]):
+            whole = model.model(torch.tensor([[*prefix, *row]])).last_hidden_state[0, len(prefix) :]
+            assert torch.allclose(split[place, : len(row)], whole, atol=2e-3)
+    assert 0 not in states
+    assert 1 in states
+    assert 1 in FrozenStates(tmp_path / "states.f16", [2, 4, 1], model.config.hidden_size, "tiny")
+    assert 1 not in FrozenStates(tmp_path / "states.f16", [2, 4, 1], model.config.hidden_size, "another")
+
+
+@pytest.mark.slow
+def test_begun_with_an_adapter_it_begins_where_that_ended(base: Path, tmp_path: Path) -> None:
+    first = train(base, samples(), [], tmp_path / "first", CONFIG)
+    second = train(base, samples(), [], tmp_path / "second", replace(CONFIG, start=str(tmp_path / "first")))
+    assert sum(second["losses"]) < sum(first["losses"])
+    with pytest.raises(TrainingError, match="not of rank 4"):
+        train(base, samples(), [], tmp_path / "third", replace(CONFIG, rank=4, start=str(tmp_path / "first")))
