@@ -13,52 +13,17 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from llm import inews
-from llm.analysis.prompts import build_prompt
-from llm.analysis.scores import Label
-from llm.dataset import Sample
 from llm.entity import evaluate as entities
 from llm.entity.judge import own_clauses
-from llm.merge import base_path, merged_path
+from llm.evaluation.local import CHUNK, Reader
 from llm.registry import of_the_settings
-from llm.training.scoring import label_probabilities
 from llm.triage.answers import open_to_go_on, read_answers
-from llm.triage.model import label_of
-from yuqing.contracts import SENTIMENTS
 from yuqing.settings import load_settings
 
 DOCUMENTS = Path(__file__).parents[1] / "tests" / "data" / "entity_sentiment" / "documents.jsonl"
-CHUNK = 32  # texts that are sorted by length together
-Pair = tuple[str, str]  # title and text
-
-
-class Reader:
-    """The settings' model, and how it reads titles and texts."""
-
-    def __init__(self) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        torch.set_num_threads(1)
-        self.settings = load_settings()
-        adapter = of_the_settings(self.settings)
-        folder = merged_path(self.settings, adapter) if adapter else base_path(self.settings)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-
-    def __call__(self, pairs: Sequence[Pair]) -> list[Label]:
-        budget = self.settings.llm.label_text_tokens
-        samples = [
-            Sample(build_prompt(title, text, (), budget=budget).messages, "", False, "") for title, text in pairs
-        ]
-        rows = label_probabilities(self.model, self.tokenizer, samples)
-        return [label_of(np.array([row[name] for name in SENTIMENTS])) for row in rows]
 
 
 def _news(split: inews.Split, path: Path, read: Reader, until: float) -> tuple[int, int]:
@@ -102,7 +67,9 @@ if __name__ == "__main__":
     parser.add_argument("answers", type=Path)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     given = parser.parse_args()
-    reader, until = Reader(), time.monotonic() + given.seconds
+    settings = load_settings()
+    reader = Reader(settings, of_the_settings(settings), threads=1)
+    until = time.monotonic() + given.seconds
     began = time.process_time()
     if given.what == "entities":
         done, left = _entities(given.answers, reader, until)

@@ -4,7 +4,7 @@ import getpass
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -64,26 +64,33 @@ def push(adapter: Annotated[str, typer.Argument(help="A shipped adapter, or a fo
 def compare(
     new: Annotated[Path, typer.Argument(help="Folder of the adapter whose card gets the result.")],
     other: Annotated[str, typer.Argument(help="The adapter to compare with (shipped, a folder, on S3), or base.")],
-    answers: Annotated[Path, typer.Option(help="The new one's answers: lines of `yuqing sentiment`, ids 0, 1, 2...")],
+    answers: Annotated[
+        Path,
+        typer.Option(
+            help="The new one's answers.jsonl of `yuqing llm evaluate`, or lines of `yuqing sentiment` with ids 0, 1, 2..."
+        ),
+    ],
     other_answers: Annotated[Path, typer.Option(help="The other one's answers on the same documents.")],
-    split: Annotated[Literal["dev", "test"], typer.Option(help="The split of INEWS that was answered.")] = "dev",
+    documents: Annotated[
+        str, typer.Option(help="What was answered: labelled JSON lines, inews:dev or inews:test.")
+    ] = "inews:dev",
 ) -> None:
     """A paired test of two adapters' answers, written into the new one's card."""
-    from llm import inews
     from llm.adapters import AdapterError, load_adapter
     from llm.compare import compare as run
+    from llm.evaluation.documents import content_digest, documents_named
     from llm.registry import write_comparison
     from llm.triage.answers import read_answers
     from yuqing.adapters import read_card, stored
 
     load_adapter(f"{new}/")
-    documents = inews.load(split)
+    labelled = documents_named(documents)
     labels = []
     for path in (answers, other_answers):
-        found = read_answers(path, len(documents))
-        if len(found) < len(documents):
-            raise AdapterError(f"{path} answers {len(found)} of {len(documents)} documents", cure="answer them all")
-        labels.append([found[place].sentiment for place in range(len(documents))])
+        found = read_answers(path, len(labelled))
+        if len(found) < len(labelled):
+            raise AdapterError(f"{path} answers {len(found)} of {len(labelled)} documents", cure="answer them all")
+        labels.append([found[place].sentiment for place in range(len(labelled))])
     known: dict[str, str | None] = {"adapter": None, "sha256": None}
     if other != BARE:
         store = None if "/" in other else _store()[1]
@@ -92,8 +99,9 @@ def compare(
         else:
             loaded = load_adapter(other)
             known = {"adapter": loaded.served_name, "sha256": loaded.digest}
-    result = run([document.sentiment for document in documents], *labels)
-    comparison = {"with": known, "data": f"INEWS {split} split", **result}
+    result = run([document.sentiment for document in labelled], *labels)
+    data = {"data": documents, "data_sha256": content_digest(labelled)}
+    comparison = {"with": known, **data, **result}
     write_comparison(new, comparison)
     typer.echo(json.dumps(comparison, ensure_ascii=False))
 

@@ -10,6 +10,7 @@ import typer
 from llm import adapters_cli, lines, serving_cli
 from llm.baichuan import cli as baichuan
 from llm.entity import cli as entities
+from llm.evaluation import cli as evaluation
 from llm.training import cli as training
 from llm.triage import cli as triage
 from yuqing import telemetry
@@ -25,6 +26,7 @@ app.command("ready")(serving_cli.ready)
 app.command("merge")(serving_cli.merge)
 app.command("dataset")(training.dataset)
 app.command("train")(training.train)
+app.command("evaluate")(evaluation.evaluate)
 app.command("train-triage")(triage.train_triage)
 app.command("thresholds")(triage.thresholds)
 app.command("fit-ensemble")(triage.fit_ensemble)

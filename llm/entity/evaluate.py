@@ -10,13 +10,13 @@ from typing import Any, TextIO
 import numpy as np
 
 from llm.analysis.client import LLMClient
-from llm.analysis.prompts import Company
 from llm.analysis.schema import InvalidAnswer
 from llm.analysis.scores import Label
 from llm.entity import opinion
 from llm.entity.calibration import expected_calibration_error
 from llm.entity.judge import OwnClauses, label_text, own_clauses, reread
 from llm.entity.opinion import Floats
+from llm.evaluation.documents import LabelledCompany, LabelledDocument, read_documents
 from llm.inews import DatasetError
 from llm.triage.answers import open_to_go_on
 from llm.triage.evaluate import measure
@@ -29,27 +29,6 @@ from yuqing.text.sentences import Span
 
 
 @dataclass(frozen=True)
-class LabelledCompany:
-    """A company of a document, what it is called there, and the spans of the lines that prove its label."""
-
-    company: Company
-    sentiment: Sentiment
-    evidence: tuple[Span, ...]
-
-
-@dataclass(frozen=True)
-class LabelledDocument:
-    """A document with its companies; `part` is dev or test."""
-
-    id: str
-    part: str
-    title: str
-    text: str
-    sentiment: Sentiment
-    companies: tuple[LabelledCompany, ...]
-
-
-@dataclass(frozen=True)
 class Answered:
     """The language model's labels of a document and of each company's own clauses; None where there are none."""
 
@@ -58,26 +37,10 @@ class Answered:
 
 
 def load(path: Path) -> list[LabelledDocument]:
-    """The documents of a JSON-lines file of the form of tests/data/entity_sentiment. Raises DatasetError naming the line."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            record = json.loads(line)
-            starts = np.cumsum([0, *(len(each) + 1 for each in record["lines"])])
-            companies = tuple(
-                LabelledCompany(
-                    Company(each["name"], tuple(each["aliases"])),
-                    each["sentiment"],
-                    tuple((int(starts[i - 1]), int(starts[i]) - 1) for i in each["evidence"]),
-                )
-                for each in record["companies"]
-            )
-            text = "\n".join(record["lines"])
-            found.append(
-                LabelledDocument(record["id"], record["part"], record["title"], text, record["sentiment"], companies)
-            )
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise DatasetError(f"line {number} of {path} is no labelled document: {error!r}") from None
+    """The documents of a JSON-lines file (llm/evaluation/documents.py), which label companies. Raises DatasetError."""
+    found = read_documents(path)
+    if not any(document.companies for document in found):
+        raise DatasetError(f"{path} labels no company", cure="give each document its companies with their sentiment")
     return found
 
 
@@ -170,16 +133,21 @@ def _copied(judged: Sequence[Judged], label: dict[str, Sentiment]) -> float:
     return measure([each.human.sentiment for each in judged], [label[each.document.id] for each in judged]).macro_f1
 
 
-def _overlap(judged: Sequence[Judged], chosen: Sequence[Sequence[Span]]) -> dict[str, float]:
-    """Shares: companies with a quote in a labelled line, quotes in labelled lines, companies with any quote."""
+def evidence_shares(labelled: Sequence[Sequence[Span]], chosen: Sequence[Sequence[Span]]) -> dict[str, float]:
+    """Shares: companies with a quote in a labelled span, quotes in labelled spans, companies with any quote.
 
-    def inside(span: Span, each: Judged) -> bool:
-        return any(start <= span[0] < end for start, end in each.human.evidence)
+    For each company the spans that were labelled as its proof, and those that were chosen. Raises ValueError for none.
+    """
 
-    pairs = list(zip(judged, chosen, strict=True))
-    quotes = [inside(span, each) for each, spans in pairs for span in spans]
+    def inside(span: Span, spans: Sequence[Span]) -> bool:
+        return any(start <= span[0] < end for start, end in spans)
+
+    pairs = list(zip(labelled, chosen, strict=True))
+    if not pairs:
+        raise ValueError("no company was judged")
+    quotes = [inside(span, proof) for proof, spans in pairs for span in spans]
     return {
-        "companies": round(sum(any(inside(span, each) for span in spans) for each, spans in pairs) / len(pairs), 4),
+        "companies": round(sum(any(inside(span, proof) for span in spans) for proof, spans in pairs) / len(pairs), 4),
         "quotes": round(sum(quotes) / len(quotes), 4) if quotes else 0.0,
         "grounded": round(sum(bool(spans) for _, spans in pairs) / len(pairs), 4),
     }
@@ -207,7 +175,7 @@ def evaluate(
         **asdict(measure(human, predicted)),
         "copied_human": _copied(judged, {each.id: each.sentiment for each in documents}),
         "copied_triage": _copied(judged, by_triage),
-        "evidence": _overlap(judged, chosen),
+        "evidence": evidence_shares([each.human.evidence for each in judged], chosen),
         "ece": expected_calibration_error(
             found.max(1).tolist(), [a == b for a, b in zip(human, predicted, strict=True)]
         ),

@@ -30,26 +30,36 @@ def _scores(confusion: np.ndarray) -> tuple[float, float]:
     return float(right.sum() / confusion.sum()), float(f1.mean())
 
 
-def _interval(values: Sequence[float]) -> Interval:
+def interval(values: Sequence[float]) -> Interval:
+    """What holds 95 % of a statistic's bootstrap samples."""
     low, high = np.percentile(values, [2.5, 97.5])
     return round(float(low), 4), round(float(high), 4)
 
 
-def measure(human: Sequence[Sentiment], predicted: Sequence[Sentiment]) -> Measured:
-    """Compare labels of the same documents; the resampling has a fixed seed. Raises ValueError for none or unequal lengths."""
+def confusion(human: Sequence[Sentiment], predicted: Sequence[Sentiment]) -> np.ndarray:
+    """How many documents have each pair of labels: (human label, predicted), both in the order of SENTIMENTS.
+
+    Raises ValueError for none or unequal lengths.
+    """
     if not human or len(human) != len(predicted):
         raise ValueError(f"{len(human)} human labels and {len(predicted)} predictions cannot be compared")
     size = len(SENTIMENTS)
-    cells = np.array([SENTIMENTS.index(a) * size + SENTIMENTS.index(b) for a, b in zip(human, predicted, strict=True)])
-    accuracy, macro_f1 = _scores(np.bincount(cells, minlength=size**2).reshape(size, size))
+    cells = [SENTIMENTS.index(a) * size + SENTIMENTS.index(b) for a, b in zip(human, predicted, strict=True)]
+    return np.bincount(cells, minlength=size**2).reshape(size, size)
+
+
+def measure(human: Sequence[Sentiment], predicted: Sequence[Sentiment]) -> Measured:
+    """Compare labels of the same documents; the resampling has a fixed seed. Raises ValueError for none or unequal lengths."""
+    counts = confusion(human, predicted)
+    accuracy, macro_f1 = _scores(counts)
     # Resampling documents is drawing their cells anew.
     chance = np.random.default_rng(7)
-    shares = np.bincount(cells, minlength=size**2) / len(cells)
-    drawn = [_scores(sample.reshape(size, size)) for sample in chance.multinomial(len(cells), shares, RESAMPLES)]
+    shares = counts.ravel() / len(human)
+    drawn = [_scores(sample.reshape(counts.shape)) for sample in chance.multinomial(len(human), shares, RESAMPLES)]
     return Measured(
-        documents=len(cells),
+        documents=len(human),
         accuracy=round(accuracy, 4),
-        accuracy_interval=_interval([each[0] for each in drawn]),
+        accuracy_interval=interval([each[0] for each in drawn]),
         macro_f1=round(macro_f1, 4),
-        macro_f1_interval=_interval([each[1] for each in drawn]),
+        macro_f1_interval=interval([each[1] for each in drawn]),
     )

@@ -1,0 +1,89 @@
+"""A gate: figures that a run must reach, in a file whose floors only rise.
+
+    {"sha256": "...", "llm": {"accuracy": 0.71, "macro_f1": 0.62, "ece_most": 0.07}, "triage": {...}}
+
+A name ending in `_most` is the most that a figure may be. `sha256` (of the documents) is optional: with it the floors are for these
+documents alone.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llm.inews import DatasetError
+
+MOST = "_most"
+DIGEST = "sha256"
+# What a file that did not exist begins with; speeds are a machine's, not a model's.
+FIRST = ("documents", "accuracy", "macro_f1", "ece_most", "answered", "valid_json", "company_macro_f1", "grounded")
+
+Floors = dict[str, dict[str, float]]
+
+
+def _figure(engine: str, name: str, figures: Mapping[str, Any]) -> float:
+    key = name.removesuffix(MOST)
+    numbers = [each for each, value in figures.items() if isinstance(value, int | float)]
+    if key not in numbers:
+        near = difflib.get_close_matches(key, numbers, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(numbers)}"
+        raise DatasetError(f"there is a floor for {engine}.{name}, which this run does not have", cure=hint)
+    return float(figures[key])
+
+
+def read_floors(path: Path, digest: str) -> Floors:
+    """The floors of a file; {} when there is none. Raises DatasetError when it is not of that form, or for other documents."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        known = read.pop(DIGEST, digest)
+        floors = {
+            str(engine): {str(name): float(value) for name, value in each.items()} for engine, each in read.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise DatasetError(f"the floors in {path} cannot be read: {error!r}", cure="restore the file") from None
+    if known != digest:
+        raise DatasetError(
+            f"the floors in {path} are for other documents (sha256 {known[:12]}…, these are {digest[:12]}…)",
+            cure="evaluate those, or keep floors of these in another file",
+        )
+    return floors
+
+
+def misses(floors: Floors, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each figure on the wrong side of its floor. Raises DatasetError for floors of what was not measured."""
+    found = []
+    for engine, named in floors.items():
+        if engine not in engines:
+            raise DatasetError(f"there are floors for {engine}, which was not measured", cure="add it to --engine")
+        for name, floor in named.items():
+            figure = _figure(engine, name, engines[engine])
+            if figure > floor if name.endswith(MOST) else figure < floor:
+                side = "above the most that is allowed," if name.endswith(MOST) else "below its floor"
+                found.append(f"{engine} {name.removesuffix(MOST)} {figure:g} is {side} {floor:g}")
+    return found
+
+
+def raised(floors: Floors, engines: Mapping[str, Mapping[str, Any]]) -> Floors:
+    """The floors moved to this run's figures where those are better, never back; of an engine without any, FIRST."""
+    result: Floors = {}
+    for engine in [*floors, *(name for name in engines if name not in floors)]:
+        figures = engines.get(engine)
+        if figures is None:
+            result[engine] = dict(floors[engine])
+            continue
+        known = floors.get(engine) or {}
+        names = list(known) or [name for name in FIRST if name.removesuffix(MOST) in figures]
+        result[engine] = {}
+        for name in names:
+            figure = _figure(engine, name, figures)
+            better = min if name.endswith(MOST) else max
+            result[engine][name] = better(figure, known.get(name, figure))
+    return result
+
+
+def write_floors(path: Path, floors: Floors, digest: str) -> None:
+    """Write the file with the digest of the documents that they are for."""
+    path.write_text(json.dumps({DIGEST: digest, **floors}, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm.evaluation.floors import Floors, misses, raised, read_floors, write_floors
+from llm.inews import DatasetError
+
+FIGURES = {"llm": {"accuracy": 0.8, "ece": 0.05, "documents": 100, "labels": {}}}
+SHARES = st.floats(0, 1)
+
+
+@given(SHARES, SHARES, SHARES, SHARES)
+def test_floors_never_move_back_and_a_raised_one_is_kept(
+    floor: float, most: float, accuracy: float, ece: float
+) -> None:
+    floors: Floors = {"llm": {"accuracy": floor, "ece_most": most}}
+    figures = {"llm": {"accuracy": accuracy, "ece": ece}}
+    found = raised(floors, figures)
+    assert found["llm"]["accuracy"] == max(floor, accuracy)
+    assert found["llm"]["ece_most"] == min(most, ece)
+    assert len(misses(floors, figures)) == (accuracy < floor) + (ece > most)
+    assert len(misses(found, figures)) == len(misses(floors, figures))
+
+
+def test_a_floor_without_its_figure_names_the_nearest() -> None:
+    with pytest.raises(DatasetError, match=r"llm.acuracy.*did you mean accuracy\?"):
+        misses({"llm": {"acuracy": 0.5}}, FIGURES)
+    with pytest.raises(DatasetError, match="floors for triage, which was not measured"):
+        misses({"triage": {"accuracy": 0.5}}, FIGURES)
+
+
+def test_floors_of_other_documents_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "floors.json"
+    assert read_floors(path, "a" * 64) == {}
+    write_floors(path, raised({}, FIGURES), "a" * 64)
+    assert read_floors(path, "a" * 64) == {"llm": {"documents": 100, "accuracy": 0.8, "ece_most": 0.05}}
+    with pytest.raises(DatasetError, match="other documents"):
+        read_floors(path, "b" * 64)
+    for text in ("{", json.dumps([1]), json.dumps({"llm": {"accuracy": "high"}}), json.dumps({"llm": 1})):
+        path.write_text(text)
+        with pytest.raises(DatasetError, match="cannot be read"):
+            read_floors(path, "a" * 64)
