@@ -11,6 +11,7 @@ from llm import adapters_cli, lines, serving_cli
 from llm.baichuan import cli as baichuan
 from llm.entity import cli as entities
 from llm.evaluation import cli as evaluation
+from llm.instructions import cli as instructions
 from llm.training import cli as training
 from llm.triage import cli as triage
 from yuqing import telemetry
@@ -24,7 +25,7 @@ app.add_typer(entities.app, name="entities")
 app.command("serve")(serving_cli.serve)
 app.command("ready")(serving_cli.ready)
 app.command("merge")(serving_cli.merge)
-app.command("dataset")(training.dataset)
+app.command("dataset")(instructions.dataset)
 app.command("train")(training.train)
 app.command("evaluate")(evaluation.evaluate)
 app.command("train-triage")(triage.train_triage)

@@ -23,16 +23,21 @@ LONGEST = 100_000
 
 @dataclass(frozen=True)
 class LabelledCompany:
-    """A company of a document, what it is called there, and the spans of the text that prove its label."""
+    """A company of a document, what it is called there, and the spans of the text that prove its label.
+
+    `risk` (0 to 4) and its types are None and empty where nobody labelled them.
+    """
 
     company: Company
     sentiment: Sentiment
     evidence: tuple[Span, ...]
+    risk: int | None = None
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LabelledDocument(LabelledNews):
-    """A document with its companies (often none); `part` is dev or test where the file tells."""
+    """A document with its companies (often none); `part` is train, dev or test where the file tells."""
 
     id: str = ""
     part: str = "test"
@@ -44,6 +49,8 @@ class _Company(BaseModel):
     aliases: tuple[str, ...] = ()
     sentiment: Sentiment
     evidence: tuple[int | str, ...] = ()  # numbers of `lines` from 1, or quotes of the text
+    risk: int | None = Field(None, ge=0, le=4)
+    types: tuple[str, ...] = ()
 
 
 class _Document(BaseModel):
@@ -91,7 +98,9 @@ def document_of(record: Any, identity: str) -> LabelledDocument:
     if len(text) > LONGEST:
         raise ValueError(f"the text has {len(text):,} characters; at most {LONGEST:,}")
     companies = tuple(
-        LabelledCompany(Company(each.name, each.aliases), each.sentiment, _spans(each, text, read.lines))
+        LabelledCompany(
+            Company(each.name, each.aliases), each.sentiment, _spans(each, text, read.lines), each.risk, each.types
+        )
         for each in read.companies
     )
     return LabelledDocument(read.title, text, read.sentiment, read.id or identity, read.part, companies)
@@ -100,8 +109,10 @@ def document_of(record: Any, identity: str) -> LabelledDocument:
 def read_documents(path: Path) -> list[LabelledDocument]:
     """The documents of a JSON-lines file: {"title", "text", "sentiment", "companies"?, "id"?, "part"?} a line.
 
-    `lines` (a list) may stand for `text`; companies are {"name", "aliases"?, "sentiment", "evidence"?}, whose evidence is
-    numbers of lines or quotes of the text. Raises DatasetError naming the line, or when there is no document.
+    `lines` (a list) may stand for `text`; companies are {"name", "aliases"?, "sentiment", "evidence"?, "risk"?,
+    "types"?}, whose evidence is numbers of lines or quotes of the text.
+
+    Raises DatasetError naming the line, or when there is no document.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

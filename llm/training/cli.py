@@ -1,4 +1,4 @@
-"""`yuqing llm dataset` and `train`."""
+"""`yuqing llm train`."""
 
 import json
 from pathlib import Path
@@ -9,19 +9,6 @@ import typer
 from llm.training.samples import TrainConfig
 from yuqing import telemetry
 from yuqing.settings import get_settings
-
-
-def dataset(
-    out: Annotated[Path, typer.Argument(help="JSON-lines file to write.")],
-    full: Annotated[int, typer.Option(help="Samples with the whole answer.")] = 90,
-    labels: Annotated[int, typer.Option(help="Samples with the sentiment only.")] = 900,
-    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 7,
-) -> None:
-    """Build a training set from INEWS: human sentiment labels, weak labels for the rest."""
-    from llm.dataset import inews_training_set, write_samples
-
-    samples = inews_training_set(full=full, labels=labels, seed=seed)
-    typer.echo(f"{len(samples)} samples, sha256 {write_samples(samples, out)}")
 
 
 def train(
