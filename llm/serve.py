@@ -1,11 +1,14 @@
-"""`yuqing llm serve`: make the weights ready, then become vLLM."""
+"""`yuqing llm serve`: make the weights ready, then become the parent of vLLM."""
 
 import json
 import os
+import signal
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from llm import keeper
 from llm.adapters import Adapter, AdapterError, check_base
 from llm.merge import base_path, base_sha256, merged_path
 from llm.registry import to_serve
@@ -89,7 +92,7 @@ def running(settings: Settings, port: int) -> Running | None:
 
 
 def serve(settings: Settings, host: str, port: int, model: Path | None = None) -> NoReturn:
-    """Replace this process by vLLM serving `model` (default: the settings' base with the active adapter).
+    """Become llm/keeper.py with vLLM as its child, serving `model` (default: the settings' base with the active adapter).
 
     Raises NotConfigured without an API key, and what `plan` raises.
     """
@@ -100,6 +103,9 @@ def serve(settings: Settings, host: str, port: int, model: Path | None = None) -
     what, command = plan(settings, host, port, model)
     log.info("serving", model=what, host=host, port=port)
     settings.state.mkdir(parents=True, exist_ok=True)
-    # vLLM keeps this process's number, by which `yuqing llm sync` asks it to end.
+    # The keeper has this process's number, by which `yuqing llm sync` asks it to end.
     _note(settings, port).write_text(json.dumps(asdict(Running(os.getpid(), str(_start_of(os.getpid()))))))
-    os.execve(command[0], command, os.environ | vllm.environment(key, settings.llm))  # noqa: S606
+    waits = (settings.llm.stop_s, settings.llm.drain_s + settings.llm.stop_s)
+    keeping = [sys.executable, "-IS", keeper.__file__, host, str(port), *map(str, waits), *command]
+    signal.pthread_sigmask(signal.SIG_BLOCK, keeper.STOPPING)  # it hears what comes until it listens
+    os.execve(keeping[0], keeping, os.environ | vllm.environment(key, settings.llm))  # noqa: S606

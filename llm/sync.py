@@ -147,8 +147,8 @@ def follow(settings: Settings, every_s: float, going: Callable[[], bool] = lambd
         time.sleep(every_s)
 
 
-def _wait_until_away(settings: Settings, most_s: float = 60) -> None:
-    """A server that was asked to end answers for a moment more, and must not be asked again when it is back."""
-    deadline = time.monotonic() + most_s
+def _wait_until_away(settings: Settings) -> None:
+    """A server that was asked to end finishes its requests first, and must not be asked again when it is back."""
+    deadline = time.monotonic() + settings.llm.drain_s + settings.llm.stop_s
     while time.monotonic() < deadline and _cards(llm_endpoint(settings)) is not None:
         time.sleep(0.5)

@@ -7,6 +7,8 @@ from prometheus_client.metrics_core import Metric
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.queries.jobs import KNOWN
+
 _JOBS = text(
     "SELECT queue_name, CAST(status AS text), count(*) FROM procrastinate_jobs "
     "WHERE status IN ('todo', 'doing', 'failed') GROUP BY 1, 2 ORDER BY 1, 2"
@@ -46,13 +48,18 @@ def _gauge(name: str, meaning: str, labels: Iterable[str], samples: Iterable[tup
 
 async def pipeline_metrics(connection: AsyncConnection) -> list[Metric]:
     """Queues, ledger and crawls as gauges; six statements."""
-    jobs = [([queue, status], number) for queue, status, number in await connection.execute(_JOBS)]
+    # What is empty is told as 0: an autoscaler learns nothing from a series that is not there, an alert sees no rise from it.
+    counts = {(queue, status): 0 for queue in KNOWN for status in ("todo", "doing", "failed")}
+    counts |= {(queue, status): number for queue, status, number in await connection.execute(_JOBS)}
+    jobs = [([queue, status], number) for (queue, status), number in sorted(counts.items())]
     waiting = [([queue], seconds) for queue, seconds in await connection.execute(_WAITING)]
     ledger = (await connection.execute(_LEDGER)).all()
     crawls = (await connection.execute(_CRAWLS)).all()
     flags = [([kind], sites) for kind, sites in await connection.execute(_FLAGS)]
     cleaned, quarantined = (await connection.execute(_CLEANED)).one()
-    batches = [([stage, state], number) for stage, state, number, _ in ledger]
+    by_stage = {(stage, state): 0 for stage, *_ in ledger for state in ("done", "failed")}
+    by_stage |= {(stage, state): number for stage, state, number, _ in ledger}
+    batches = [([stage, state], number) for (stage, state), number in sorted(by_stage.items())]
     settled = [([stage, state], time) for stage, state, _, time in ledger]
     return [
         _gauge("yuqing_jobs", "Jobs by queue and status", ("queue", "status"), jobs),

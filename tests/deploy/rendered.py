@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +15,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
-OVERLAYS = sorted(path.name for path in (K8S / "overlays").iterdir())
+# What the production overlay may have in place of what it shows: the name, and what stands there instead of the line of KEDA's.
+VARIANTS = {"production with queue-hpa": "  - ../../components/queue-hpa\n", "production without keda": ""}
+OVERLAYS = [*sorted(path.name for path in (K8S / "overlays").iterdir()), *VARIANTS]
 Object = dict[str, Any]
 
 
@@ -32,8 +35,23 @@ def kubectl() -> str:
 
 @cache
 def overlay(name: str) -> tuple[Object, ...]:
-    """The objects that `kubectl apply -k deploy/k8s/overlays/NAME` sends, in its order."""
-    folder = K8S / "overlays" / name
+    """The objects that `kubectl apply -k deploy/k8s/overlays/NAME` sends, in its order; or a variant's."""
+    return in_place_of_keda(VARIANTS[name]) if name in VARIANTS else build(K8S / "overlays" / name)
+
+
+def in_place_of_keda(lines: str) -> tuple[Object, ...]:
+    """The production overlay's objects with these lines of its components where it names KEDA's."""
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copytree(K8S, copy, dirs_exist_ok=True)
+        file = Path(copy) / "overlays/production/kustomization.yaml"
+        text, count = re.subn(r"^ *- ../../components/keda\b.*\n", lines, file.read_text(), flags=re.MULTILINE)
+        assert count == 1
+        file.write_text(text)
+        return build(file.parent)
+
+
+def build(folder: Path) -> tuple[Object, ...]:
+    """The objects of a kustomization."""
     answer = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert not answer.stderr, f"kubectl warns: {answer.stderr}"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.rendered import K8S, ROOT
+from tests.deploy.rendered import K8S, ROOT, overlay
+from yuqing.jobs import ANALYZE, TRANSCRIBE
 
 MONITORING = K8S / "components" / "monitoring"
 RULES = yaml.safe_load((MONITORING / "rules.yaml").read_text())["spec"]["groups"]
@@ -112,6 +113,51 @@ def test_labels_that_are_asked_for_exist() -> None:
             told = re.search(rf'"{metric}",\s*"[^"]*",\s*\(([^)]*)\)', pipeline)
             if told:
                 assert labels <= set(re.findall(r"\w+", told[1])), metric
+
+
+def test_the_queues_depth_that_autoscalers_ask_for_is_told(promtool: str, tmp_path: Path) -> None:
+    """The adapter's rule as it fills it in: https://github.com/kubernetes-sigs/prometheus-adapter, docs/externalmetrics.md."""
+    values = yaml.safe_load((K8S / "components/queue-hpa/prometheus-adapter.yaml").read_text())
+    (rule,) = values["rules"]["external"]
+    series = re.findall(r'__name__="(\w+)"', rule["seriesQuery"])[0]
+    assert series in told_by_us() and rule["resources"] == {"overrides": {"namespace": {"resource": "namespace"}}}
+    queues = {}
+    for item in overlay("production with queue-hpa"):
+        for metric in item["spec"]["metrics"] if item["kind"] == "HorizontalPodAutoscaler" else ():
+            if metric["type"] == "External":
+                assert metric["external"]["metric"]["name"] == rule["name"]["as"]
+                queues[item["metadata"]["name"]] = metric["external"]["metric"]["selector"]["matchLabels"]["queue"]
+    assert queues == {"asr": TRANSCRIBE, "analyze": ANALYZE, "llm": ANALYZE}
+    records = [
+        {
+            "record": f"{queue}:depth",
+            "expr": rule["metricsQuery"]
+            .replace("<<.Series>>", series)
+            .replace("<<.LabelMatchers>>", f'namespace="yuqing",queue="{queue}"'),
+        }
+        for queue in (TRANSCRIBE, ANALYZE)
+    ]
+    told = [
+        {"series": f'yuqing_jobs{{namespace="yuqing",pod="{pod}",queue="{queue}",status="{status}"}}', "values": number}
+        for pod in ("gateway-1", "gateway-2")
+        for queue, status, number in (
+            (ANALYZE, "todo", 700),
+            (ANALYZE, "doing", 32),
+            (ANALYZE, "failed", 9),
+            (TRANSCRIBE, "todo", 0),
+        )
+    ]
+    depths = {f"{ANALYZE}:depth": (ANALYZE, 732), f"{TRANSCRIBE}:depth": (TRANSCRIBE, 0)}
+    expected = [
+        {"expr": name, "eval_time": "1m", "exp_samples": [{"labels": f'{name}{{queue="{queue}"}}', "value": depth}]}
+        for name, (queue, depth) in depths.items()
+    ]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "depth", "rules": records}]}))
+    test = {"interval": "1m", "input_series": [{**one, "values": f"{one['values']}x5"} for one in told]}
+    test["promql_expr_test"] = expected
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [test]}))
+    answer = subprocess.run([promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
 def test_the_dashboards_panels_lie_beside_each_other() -> None:

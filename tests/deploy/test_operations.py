@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from tests.deploy.rendered import K8S, ROOT, Object, kubectl, overlay
+from tests.deploy.rendered import K8S, ROOT, Object, in_place_of_keda, kubectl, overlay
 from tests.deploy.test_contracts import parse, root
 
 PAGE = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
@@ -138,6 +138,44 @@ def test_what_is_suspended_and_scaled_down_is_brought_back() -> None:
         ("paused-replicas=0", "paused-replicas-"),
     ):
         assert 0 < PAGE.index(down) < PAGE.index("trigger backup restore latest") < PAGE.index(up)
+
+
+def test_the_page_says_how_far_each_deployment_scales() -> None:
+    table = PAGE[PAGE.index("## Scaling") : PAGE.index("## Adding a GPU node")]
+    lines = [line for line in table.splitlines() if line.startswith("| `")]
+    for line in lines:
+        name, *cells = [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        before = ""
+        overlays = ("production without keda", "production", "production with queue-hpa")  # in the columns' order
+        for column, cell in zip(overlays, cells, strict=True):
+            before = before if cell == "the same" else cell
+            told = re.match(r"(\d) to (\d)", before)
+            assert scales(column).get(name) == (told and (int(told[1]), int(told[2]))), (name, column)
+    assert len(lines) == 4
+
+
+def scales(name: str) -> dict[str, tuple[int, int]]:
+    """The least and the most pods of each Deployment that an overlay's autoscalers scale."""
+    found = {}
+    for item in overlay(name):
+        if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
+            spec = item["spec"]
+            least, most = (spec.get(f"{end}Replicas", spec.get(f"{end}ReplicaCount")) for end in ("min", "max"))
+            found[spec["scaleTargetRef"]["name"]] = (least, most)
+    return found
+
+
+def test_keda_takes_the_place_of_another_autoscaler() -> None:
+    both = ["  - ../../components/queue-hpa\n", "  - ../../components/keda\n"]
+    targets = [
+        (item["kind"], item["spec"]["scaleTargetRef"]["name"])
+        for item in in_place_of_keda("".join(both))
+        if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
+    ]
+    keda = [("ScaledObject", name) for name in ("analyze", "asr", "llm")]
+    assert sorted(targets) == [("HorizontalPodAutoscaler", "gateway"), *keda]
+    with pytest.raises(AssertionError, match="no matches for Id HorizontalPodAutoscaler"):
+        in_place_of_keda("".join(reversed(both)))
 
 
 def test_a_rotated_key_reaches_everything_that_stays() -> None:

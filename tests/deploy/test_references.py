@@ -173,14 +173,7 @@ def test_what_else_objects_name_exists(name: str) -> None:
     known = {(item["kind"], item["metadata"]["name"]): item for item in overlay(name)}
     for item in overlay(name):
         spec = item.get("spec", {})
-        if item["kind"] == "HorizontalPodAutoscaler":
-            target = spec["scaleTargetRef"]
-            assert (target["kind"], target["name"]) in known
-            assert "replicas" not in known[target["kind"], target["name"]]["spec"], "each apply would undo the scaling"
         if item["kind"] == "ScaledObject":
-            assert ("Deployment", spec["scaleTargetRef"]["name"]) in known
-            assert ("HorizontalPodAutoscaler", item["metadata"]["name"]) not in known, "two autoscalers would fight"
-            assert "replicas" not in known["Deployment", spec["scaleTargetRef"]["name"]]["spec"]
             for trigger in spec["triggers"]:
                 assert ("TriggerAuthentication", trigger["authenticationRef"]["name"]) in known
         if item["kind"] == "TriggerAuthentication":
@@ -199,6 +192,33 @@ def test_what_else_objects_name_exists(name: str) -> None:
             assert all((subject["kind"], subject["name"]) in known for subject in item["subjects"])
         if item["kind"] == "StatefulSet":
             assert ("Service", spec["serviceName"]) in known
+
+
+def test_an_autoscaler_has_its_deployment_for_itself(name: str) -> None:
+    """Two would fight, and so would `kubectl apply` with replicas of its own."""
+    known = {(item["kind"], item["metadata"]["name"]): item for item in overlay(name)}
+    targets = Counter(scaled(name))
+    assert [target for target, count in targets.items() if count > 1] == []
+    for target in targets:
+        assert "replicas" not in known[target]["spec"], "each apply would undo the scaling"
+    expected = {
+        "laptop": set(),
+        "production": {"gateway", "asr", "analyze", "llm"},
+        "production with queue-hpa": {"gateway", "asr", "analyze", "llm"},
+        "production without keda": {"gateway", "asr", "analyze"},
+    }
+    assert {target for _, target in targets} == expected[name]
+    for _, target in targets:
+        spread = known["Deployment", target]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert "kubernetes.io/hostname" in {constraint["topologyKey"] for constraint in spread}, target
+
+
+def scaled(name: str) -> Iterator[tuple[str, str]]:
+    """(kind, name) of what each autoscaler of an overlay scales: HorizontalPodAutoscalers, and KEDA's, which makes one."""
+    for item in overlay(name):
+        if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
+            target = item["spec"]["scaleTargetRef"]
+            yield target.get("kind", "Deployment"), target["name"]
 
 
 def test_the_language_models_address_is_its_service(name: str) -> None:

@@ -172,7 +172,8 @@ def _llm(settings: Settings, api_key: str) -> tuple[Service, dict[str, Any]]:
     service = Service(
         name="llm",
         command=[sys.executable, "-m", "yuqing", "llm", "serve", "--host", ports.HOST, "--port", str(port)],
-        environment={"YUQING_LLM__API_KEY": api_key},
+        # Who stops everything does not wait for answers: jobs that are cut off go back to their queue.
+        environment={"YUQING_LLM__API_KEY": api_key, "YUQING_LLM__DRAIN_S": "0"},
         is_ready=lambda: vllm.is_ready(url, api_key, settings.llm.model),
         start_timeout_s=settings.embedded.llm_start_timeout_s,
     )

@@ -82,6 +82,7 @@ def command(
             "--structured-outputs-config",
             json.dumps({"backend": settings.guided_backend, "disable_any_whitespace": True}),
         ),
+        *("--shutdown-timeout", str(settings.drain_s)),
         "--disable-uvicorn-access-log",
         *settings.server_options,
     ]

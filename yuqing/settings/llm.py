@@ -80,4 +80,12 @@ class LLMSettings(Section):
     guided_backend: Literal["xgrammar", "guidance", "outlines"] = Field(
         "xgrammar", description="what enforces the answer's JSON schema"
     )
+    drain_s: int = Field(
+        80, ge=0, description="after SIGTERM, for the requests that the server has under way; 0: they are cut off"
+    )
+    stop_s: float = Field(
+        10,
+        gt=0,
+        description="after that, or while it loads, for the server's own end; then it is killed with all of its processes",
+    )
     server_options: tuple[str, ...] = Field((), description="further words of vLLM's command line")
