@@ -52,7 +52,7 @@ def test_the_analysis_worker_finishes_what_is_under_way(
 
 
 def _long_answer(url: str, said: list[dict[str, Any]]) -> None:
-    body = {"model": "yuqing", "prompt": "天气", "max_tokens": 40, "min_tokens": 40, "temperature": 0}
+    body = {"model": "yuqing", "prompt": "天气", "max_tokens": 24, "min_tokens": 24, "temperature": 0}
     answer = httpx.post(
         f"{url}/completions", json=body, headers={"Authorization": "Bearer key"}, timeout=300, trust_env=False
     )
@@ -68,7 +68,7 @@ def test_the_server_ends_while_it_loads_and_while_it_answers(tmp_path: Path) -> 
     """In the pod's grace period, by itself, and nothing of it stays; what it was asked before is answered."""
     port, settings = ports.choose(28301), load_settings()
     url = f"http://{ports.HOST}:{port}/v1"
-    drain_s = 240  # forty tokens on a machine that does much else
+    drain_s = 240  # some tokens on a machine that does much else
     given = {
         "YUQING_LLM__API_KEY": "key",
         "YUQING_LLM__DRAIN_S": str(drain_s),
