@@ -121,3 +121,24 @@ def test_statements_of_every_route(
     grown = {name: (few[name], many[name]) for name in few if many[name] > few[name] + BESIDE}
     assert not grown, "the number of statements grows with the rows"
     assert max(many.values()) <= STATEMENTS, many
+
+
+def test_what_is_empty_is_told_as_zero(settings: Settings, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO ledger VALUES ('tested', 'raw/a/1', 'done', '{}', NULL, now(), now())")
+
+    async def told() -> dict[str, dict[tuple[str, ...], float]]:
+        pool = async_engine(settings)
+        async with pool.connect() as connection:
+            found = await pipeline_metrics(connection)
+        await pool.dispose()
+        return {
+            metric.name: {tuple(sample.labels.values()): sample.value for sample in metric.samples} for metric in found
+        }
+
+    found = asyncio.run(told())
+    for queue in ("transcribe", "analyze"):
+        assert {(queue, "todo"), (queue, "doing"), (queue, "failed")} <= found["yuqing_jobs"].keys()
+    assert found["yuqing_jobs"]["transcribe", "failed"] == 0
+    batches = found["yuqing_ledger_batches"]
+    assert (batches["tested", "done"], batches["tested", "failed"]) == (1, 0)
