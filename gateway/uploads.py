@@ -14,7 +14,7 @@ from gateway.auth import Caller
 from gateway.problems import Problem, bad_request
 from gateway.queries import audit
 from gateway.queries.media import MediaObject
-from gateway.queries.transcriptions import Status, add_upload, known_key, status_of, transcribe_lock
+from gateway.queries.transcriptions import ENDED, Status, add_upload, known_key, status_of, transcribe_lock
 from gateway.resources import Gateway
 from yuqing.jobs import TRANSCRIBE, Job, defer_in_transaction
 from yuqing.media_types import SNIFF_BYTES, MediaType, media_key, sniff
@@ -124,7 +124,7 @@ async def keep(gateway: Gateway, caller: Caller, upload: Received) -> Status:
             connection, caller.team_id, caller.actor, "recording.upload", f"recording:{upload.sha256}", detail
         )
         status = await status_of(connection, upload.sha256)
-        if status in ("queued", "failed"):
+        if status in ("queued", "failed", "cancelled"):
             await connection.run_sync(defer_in_transaction, [job])
             return "queued"
     return status
@@ -148,6 +148,6 @@ async def _awaited(gateway: Gateway, request: Request, sha256: str, seconds: flo
         async with gateway.reading.connect() as connection:
             status = await status_of(connection, sha256)
         left = deadline - loop.time()
-        if status in ("done", "failed") or left <= 0 or gateway.stopping.is_set() or await request.is_disconnected():
+        if status in ENDED or left <= 0 or gateway.stopping.is_set() or await request.is_disconnected():
             return status
         await asyncio.sleep(min(POLL_S, left))

@@ -977,7 +977,7 @@ class Transcription(Model):
     bytes: int
     name: str | None
     uploaded_at: datetime | None
-    status: Literal["queued", "running", "done", "failed"]
+    status: Literal["queued", "running", "done", "failed", "cancelled"]
     duration_s: float | None
     language: str | None
     model: str | None
@@ -991,14 +991,14 @@ class TranscriptionPage(Model):
 
 
 class TranscriptionState(Model):
-    """Also why it failed, and the text as far as it is there."""
+    """Also why there will be no text, and the text as far as it is there."""
 
     sha256: str
     content_type: str
     bytes: int
     name: str | None
     uploaded_at: datetime | None
-    status: Literal["queued", "running", "done", "failed"]
+    status: Literal["queued", "running", "done", "failed", "cancelled"]
     duration_s: float | None
     language: str | None
     model: str | None

@@ -99,7 +99,7 @@ class VerboseTranscript:
 
 @dataclass(frozen=True)
 class TranscriptionState(Transcription):
-    """Also why it failed, and the text as far as it is there."""
+    """Also why there will be no text, and the text as far as it is there."""
 
     error: str | None
     text: str | None
@@ -183,7 +183,11 @@ async def _state(gateway: Gateway, team_id: int, sha256: str) -> TranscriptionSt
             raise not_found(f"recording {sha256}")
         transcript = await read_transcript(connection, sha256) if found.status == "done" else None
         day = await stored_at(connection, sha256)
-    error = await asyncio.to_thread(_failure, gateway, sha256, day) if found.status == "failed" else None
+    error = None
+    if found.status == "failed":
+        error = await asyncio.to_thread(_failure, gateway, sha256, day)
+    elif found.status == "cancelled":
+        error = "an operator took it out of the queue; upload the recording again"
     return TranscriptionState(**asdict(found), error=error, text=transcript.text if transcript else None)
 
 
@@ -216,7 +220,7 @@ async def create(
         sha256 = upload.sha256
     limit = gateway.settings.gateway.transcription_wait_s
     status = await awaited(gateway, request, sha256, limit if wait is None else min(wait, limit))
-    if status == "failed":
+    if status in ("failed", "cancelled"):
         raise _not_transcribed((await _state(gateway, caller.team_id, sha256)).error)
     if status == "done":
         async with gateway.reading.connect() as connection:

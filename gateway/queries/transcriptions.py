@@ -13,7 +13,8 @@ from yuqing.contracts import RemovedSegment, Segment, Transcript
 from yuqing.database.models import Media, TranscriptRow, Upload
 from yuqing.jobs import TRANSCRIBE
 
-Status = Literal["queued", "running", "done", "failed"]
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+ENDED: frozenset[Status] = frozenset({"done", "failed", "cancelled"})
 
 _JOBS = table("procrastinate_jobs", *map(column, ("id", "queue_name", "queueing_lock", "status")))
 
@@ -66,6 +67,7 @@ def _status(transcript: Any, job: Any) -> ColumnElement[Any]:
         (transcript.c.options_hash.is_not(None), "done"),
         (job.c.status == "todo", "queued"),
         (job.c.status == "doing", "running"),
+        (job.c.status.in_(("cancelled", "aborted")), "cancelled"),
         else_="failed",
     )
 

@@ -52,6 +52,13 @@ def jobs(database: Engine) -> list[tuple[str, int]]:
         return [(str(sha256), int(priority)) for sha256, priority in found]
 
 
+def counted(database: Engine) -> int:
+    """Uploads that the audit log tells of."""
+    with database.connect() as connection:
+        found = connection.execute(text("SELECT count(*) FROM audit_log WHERE action = 'recording.upload'"))
+        return int(found.scalar_one())
+
+
 def in_background(ask: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=ask)
     thread.start()
@@ -178,7 +185,7 @@ def test_a_recording_belongs_to_those_who_sent_it(
 
 @pytest.mark.service
 def test_uploads_are_listed_and_failures_told(
-    api: httpx.Client, database: Engine, store: ObjectStore, settings: Settings
+    api: httpx.Client, other: httpx.Client, database: Engine, store: ObjectStore, settings: Settings
 ) -> None:
     store.ensure_bucket()
     sent = [b"ID3" + bytes([number]) * 100 for number in range(3)]
@@ -201,6 +208,21 @@ def test_uploads_are_listed_and_failures_told(
     store.delete(quarantine.key_of("asr", listed[0], day))  # type: ignore[arg-type]
     assert api.get(f"/v1/transcriptions/{listed[0]}").json()["error"], "a reason that is gone is no error of the server"
     assert send(api, sent[2]).json()["status"] == "queued", "sent again, it is tried again"
+
+    sends, answers = counted(database), list[httpx.Response]()
+    with database.connect() as connection:
+        job = connection.execute(text("SELECT id FROM procrastinate_jobs WHERE status = 'todo'")).scalar_one()
+    asking = in_background(lambda: answers.append(send(api, sent[2], wait=50)))
+    deadline = time.monotonic() + 30
+    while counted(database) == sends:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert other.post(f"/v1/jobs/{job}/cancellation").status_code == 200
+    asking.join(60)
+    is_problem(answers[0], 422, "not-transcribed")
+    cancelled = api.get(f"/v1/transcriptions/{listed[0]}").json()
+    assert cancelled["status"] == "cancelled" and cancelled["error"] in answers[0].json()["detail"]
+    assert send(api, sent[2]).json()["status"] == "queued"
 
 
 @pytest.mark.service
