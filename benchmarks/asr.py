@@ -2,6 +2,7 @@
 
     python benchmarks/asr.py [--quick] [--full] [--keep FILE] [--only PART,PART...]
     python benchmarks/asr.py --vary NAME=VALUE,VALUE...
+    python benchmarks/asr.py --differences FILE
 
 The test clips are joined to bulletins of seven with pauses, as programmes are, and recognised with the settings' model and options.
 
@@ -11,13 +12,14 @@ names_right         share of the company names that came out right, clean, with 
 rtf                 seconds of computing a second of sound; the model is loaded before
 speed_ratio         openai-whisper's time, same weights and beam size, by ours, both without names, on the first two bulletins
 cer_reference       openai-whisper's character error rate there;  cer_same: ours there;  names_right_without: of the names, ours
-memory_ratio        our peak resident memory there divided by openai-whisper's; each engine runs in a process of its own
+memory_ratio        our peak resident memory there by openai-whisper's; each engine hears each bulletin in a process of its own
 silence_characters  characters written for 10 minutes of silence, pink noise, music and applause
 memory_growth_mib   peak memory for 4 hours less that for 10 minutes, both with the same 3 minutes of speech in them
 
 --quick leaves out the comparison and the 4 hours; --full compares on all bulletins. --only does some of `errors`, `silence`,
 `comparison` and `memory`. --keep writes each part's figures into a file when it is done and takes from there what is done: a run
-that was stopped, or whose parts were run one by one, goes on.
+that was stopped, or whose parts were run one by one, goes on; in the comparison a part is one engine on one bulletin. --differences
+shows of such a file where one of the two engines erred and the other did not.
 --vary prints a table instead: the first bulletin, without names, for each value of a setting of recognition (batch_size,
 beam_size, threads, compute_type, window_s...), all others as the settings say:
 
@@ -34,7 +36,7 @@ import sys
 import tempfile
 import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,8 @@ from yuqing.settings import Settings, load_settings  # noqa: E402
 
 CLIPS_A_BULLETIN = 7
 PAUSE_S = 0.8  # between two items of a programme
-COMPARED = 2  # bulletins that the reference is run on: 4 minutes of sound take it 2-3
+COMPARED = 2  # bulletins that the reference is run on unless all are asked for: each takes it four minutes
+CONTEXT = 4  # characters shown on each side of a difference
 SILENT_S = 150.0  # of each of the four sounds without speech
 SHORT_S, LONG_S, SPOKEN_S = 600, 4 * 3600, 180
 
@@ -122,11 +125,11 @@ def part_errors(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def part_engine(settings: Settings, count: int | None) -> dict[str, Any]:
-    """Time, errors and memory of one engine on the first bulletins, without names."""
-    heard, peak = listen(Transcriber(settings), bulletins(count), names=False)
-    seconds = sum(item.computing_s for item in heard)
-    return {"seconds": seconds, "peak_mib": round(peak), **figures(heard)}
+def part_engine(settings: Settings, number: int) -> dict[str, Any]:
+    """Time, errors, memory and normalised texts of one engine on one bulletin, without names."""
+    heard, peak = listen(Transcriber(settings), bulletins(number + 1)[number:], names=False)
+    texts = {"said": heard[0].reference, "heard": heard[0].heard}
+    return {"seconds": heard[0].computing_s, "peak_mib": round(peak), **figures(heard), **texts}
 
 
 def part_silence(settings: Settings) -> dict[str, Any]:
@@ -172,7 +175,8 @@ def run_part(name: str, kept: Path | None = None, **options: Any) -> dict[str, A
         if kept:
             kept.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
     found: dict[str, Any] = done[key]
-    print(f"{name} {options}: {found}", file=sys.stderr)
+    shown = {key: value for key, value in found.items() if key not in ("said", "heard")}
+    print(f"{name} {options}: {shown}", file=sys.stderr)
     return found
 
 
@@ -184,24 +188,68 @@ def vary(name: str, values: list[Any]) -> None:
         if workers > 1:
             changed["threads"] = max(1, len(os.sched_getaffinity(0)) // workers)
         with ThreadPoolExecutor(workers) as side_by_side:
-            found = list(side_by_side.map(lambda _: run_part("engine", count=1, asr=changed), range(workers)))  # noqa: B023
+            found = list(side_by_side.map(lambda _: run_part("engine", number=0, asr=changed), range(workers)))  # noqa: B023
         speed = max(one["seconds"] for one in found) / sum(one["audio_s"] for one in found)
         print(
             f"| {value} | {speed:.3f} | {found[0]['cer']:.3f} | {sum(one['peak_mib'] for one in found)} |", flush=True
         )
 
 
+REFERENCE = {"engine": "openai-whisper"}
+
+
 def compared(count: int | None, kept: Path | None) -> dict[str, Any]:
-    """Our engine and the reference on the first bulletins, one after the other."""
-    ours = run_part("engine", kept, count=count)
-    reference = run_part("engine", kept, count=count, asr={"engine": "openai-whisper"})
+    """Our engine and the reference on the first bulletins, in turns."""
+    numbers = range(len(bulletins(count)))
+    turns = [(run_part("engine", kept, number=n), run_part("engine", kept, number=n, asr=REFERENCE)) for n in numbers]
+    ours, theirs = zip(*turns, strict=True)
     return {
-        "speed_ratio": round(reference["seconds"] / ours["seconds"], 2),
-        "cer_same": ours["cer"],
-        "cer_reference": reference["cer"],
-        "names_right_without": ours["names_right"],
-        "memory_ratio": round(ours["peak_mib"] / reference["peak_mib"], 3),
+        "compared_s": round(total(ours, "audio_s"), 1),
+        "speed_ratio": round(total(theirs, "seconds") / total(ours, "seconds"), 2),
+        "cer_same": error_rate(ours),
+        "cer_reference": error_rate(theirs),
+        "names_right_without": round(
+            sum(one["names_said"] * one["names_right"] for one in ours) / total(ours, "names_said"), 4
+        ),
+        "memory_ratio": round(max(one["peak_mib"] for one in ours) / max(one["peak_mib"] for one in theirs), 3),
     }
+
+
+def total(parts: Sequence[dict[str, Any]], key: str) -> float:
+    return float(sum(part[key] for part in parts))
+
+
+def error_rate(parts: Sequence[dict[str, Any]]) -> float:
+    """Of all bulletins' characters together."""
+    counts = [part["characters"] for part in parts]
+    wrong = sum(count[kind] for count in counts for kind in ("substitutions", "deletions", "insertions"))
+    return round(wrong / sum(count["reference"] for count in counts), 4)
+
+
+def differences(kept: Path) -> Iterator[str]:
+    """For each bulletin that both engines heard, what one of them got wrong and the other not, or otherwise."""
+    from rapidfuzz.distance import Levenshtein
+
+    done = json.loads(kept.read_text(encoding="utf-8"))
+    for key, ours in done.items():
+        name, _, options = key.partition(" ")
+        reference = json.dumps({"asr": REFERENCE} | json.loads(options), sort_keys=True)
+        theirs = done.get(f"{name} {reference}")
+        if name != "engine" or "asr" in json.loads(options) or theirs is None:
+            continue
+        said = ours["said"]
+        wrong = [
+            {
+                (edit.src_start, edit.src_end, one["heard"][edit.dest_start : edit.dest_end])
+                for edit in Levenshtein.opcodes(said, one["heard"])
+                if edit.tag != "equal"
+            }
+            for one in (ours, theirs)
+        ]
+        yield f"{options}: error rate {error_rate([ours])}, openai-whisper's {error_rate([theirs])}, of {len(said)} characters"
+        for begin, end, instead in sorted(wrong[0] ^ wrong[1]):
+            who = "ours  " if (begin, end, instead) in wrong[0] else "theirs"
+            yield f"  {who} {said[max(0, begin - CONTEXT) : begin]}[{said[begin:end]}→{instead}]{said[end : end + CONTEXT]}"
 
 
 def grown(kept: Path | None) -> dict[str, Any]:
@@ -220,6 +268,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FILE")
     parser.add_argument("--only", metavar="PART,PART...")
     parser.add_argument("--vary", metavar="NAME=VALUE,VALUE...")
+    parser.add_argument("--differences", type=Path, metavar="FILE")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--options", type=json.loads, default={}, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -231,6 +280,9 @@ def main() -> None:
     if chosen.vary:
         name, _, values = chosen.vary.partition("=")
         vary(name, [yaml.safe_load(value) for value in values.split(",")])
+        return
+    if chosen.differences:
+        print("\n".join(differences(chosen.differences)))
         return
     count, kept = None if chosen.full else COMPARED, chosen.keep
     figures_of: dict[str, Callable[[], dict[str, Any]]] = {
