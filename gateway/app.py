@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -46,6 +46,7 @@ from gateway.pages import quarantine as quarantine_pages
 from gateway.pages import sites as site_pages
 from gateway.pages import usage as usage_pages
 from gateway.pages.rendering import STATIC, Bounce, Elsewhere, VersionedFiles, redirect
+from gateway.parameters import known_parameters
 from gateway.resources import open_gateway
 from gateway.stopping import stopped
 from gateway.watching import watch_pending
@@ -102,11 +103,12 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.gateway = open_gateway(settings)
     reading = (watchlist, companies, export, documents, events, verdicts, corrections, trends, media, transcriptions)
-    api = (*reading, analyze, keys, health)
     operations = (sites, tasks, jobs, quarantine, adapters, usage)
     managing = (company_pages, access, site_pages, job_pages, quarantine_pages, adapter_pages, usage_pages)
-    for resource in (*api, *operations, sign_in, *managing, overview, search, document, family, company_page):
-        app.include_router(resource.router)
+    for resource in (*reading, analyze, keys, *operations):
+        app.include_router(resource.router, dependencies=[Depends(known_parameters)])
+    for page in (health, sign_in, *managing, overview, search, document, family, company_page):
+        app.include_router(page.router)
     app.mount("/static", VersionedFiles(directory=STATIC), name="static")
     answers.describe(app)
     problems.install(app)

@@ -85,8 +85,24 @@ def reason_of(error: Mapping[str, Any]) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
 
 
+def _of_body(error: Exception) -> Problem | None:
+    """The problem of a body that is not JSON in UTF-8, of which the framework's own words say too little."""
+    match error:
+        case RequestValidationError() if (first := error.errors()[0])["type"] == "json_invalid":
+            reason = f"not JSON at character {first['loc'][-1]}: {first['ctx']['error']}"
+            return bad_request("body", reason)
+        case HTTPException(status_code=400, __cause__=UnicodeDecodeError() as cause):
+            place = f"byte {cause.start} is 0x{cause.object[cause.start]:02x}"
+            return Problem(
+                400, "body-not-utf-8", f"the body is not UTF-8: {place}", "send JSON in UTF-8, not in GB 18030"
+            )
+    return None
+
+
 def to_problem(error: Exception) -> Problem | None:
     """The problem that an exception stands for; None for a defect of ours."""
+    if (of_body := _of_body(error)) is not None:
+        return of_body
     match error:
         case Problem():
             return error

@@ -30,8 +30,11 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
     """
     settings = settings or TelemetrySettings()
     as_json = settings.json_logs if settings.json_logs is not None else not sys.stderr.isatty()
+    # Tracebacks without local variables: these may hold passwords, and to print them takes a server seconds.
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if as_json
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     last = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
     last.append(_without_keys)

@@ -33,6 +33,36 @@ def test_unknown_addresses_and_methods(api: httpx.Client) -> None:
     is_problem(api.get("/static/%2e%2e/%2e%2e/app.py"), 404, "not-found")
 
 
+def test_an_unknown_query_parameter_is_refused_with_the_nearest_known(api: httpx.Client) -> None:
+    misspelt = api.get("/v1/documents", params={"compny": 3})
+    is_problem(misspelt, 422, "validation")
+    assert misspelt.json()["errors"][0]["location"] == "query.compny"
+    assert misspelt.json()["cure"] == "did you mean company?"
+    other = api.get("/v1/documents", params={"zzz" * 100: 1})
+    is_problem(other, 422, "validation")
+    assert "known are " in other.json()["cure"]
+    assert len(other.json()["detail"]) < 200
+    none = api.get("/v1/companies/999999", params={"full": 1})
+    is_problem(none, 422, "validation")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "slug", "told"),
+    [
+        (b'{"name": "a"', 422, "validation", "not JSON at character 12"),
+        (b"", 422, "validation", "required"),
+        ('{"name": "滴滴"}'.encode("gb18030"), 400, "body-not-utf-8", "byte 10 is 0xb5"),
+    ],
+    ids=["broken", "none", "gb18030"],
+)
+def test_a_body_that_is_not_json_is_told_apart(
+    api: httpx.Client, body: bytes, status: int, slug: str, told: str
+) -> None:
+    answer = api.post("/v1/companies", content=body, headers={"Content-Type": "application/json"})
+    is_problem(answer, status, slug)
+    assert told in answer.json()["detail"]
+
+
 def test_bodies_have_a_limit(address: str, api: httpx.Client) -> None:
     large = b'{"name": "' + b"x" * 2_000_000 + b'"}'
     is_problem(api.post("/v1/companies", content=large), 413, "body-too-large")
