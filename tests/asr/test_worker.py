@@ -90,6 +90,19 @@ def statuses(database: SQLEngine) -> list[str]:
         return list(connection.execute(text("SELECT status FROM procrastinate_jobs ORDER BY id")).scalars())
 
 
+def wait_for(database: SQLEngine, count: str, wanted: int, workers: list[subprocess.Popen[str]]) -> None:
+    """Until the statement counts so many; the workers live as long."""
+    deadline = time.monotonic() + 300
+    while True:
+        with database.begin() as connection:
+            found = connection.execute(text(count)).scalar_one()
+        if found == wanted:
+            return
+        assert [worker.poll() for worker in workers] == [None] * len(workers)
+        assert time.monotonic() < deadline, f"{found} instead of {wanted}; jobs: {statuses(database)}"
+        time.sleep(0.1)
+
+
 def raw_objects(store: ObjectStore) -> dict[str, bytes]:
     return {item.key: store.get(item.key) for item in store.list("raw/")}
 
@@ -215,6 +228,41 @@ def test_two_workers_on_one_recording_write_it_once(
     assert sorted(raw_objects(store)) == first
     with database.begin() as connection:
         assert len(connection.execute(select(TranscriptRow.media_sha256)).all()) == 1
+
+
+def test_processes_side_by_side_share_the_queue(
+    environment: dict[str, str], database: SQLEngine, store: ObjectStore, tmp_path: Path
+) -> None:
+    everything = {**os.environ, **environment, "YUQING_ASR__BEAM_SIZE": "1", "YUQING_ASR__THREADS": "1"}
+    everything["YUQING_JOBS__STALLED_AFTER_S"] = "60"  # a machine under load is no dead worker
+    command = [sys.executable, "-m", "yuqing", "transcribe", "--follow", "--json"]
+    workers = [subprocess.Popen(command, env=everything, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        wait_for(database, "SELECT count(*) FROM procrastinate_workers", 2, workers)
+        samples = np.concatenate(list(decode(FOLDER / RECORDINGS[0].file)))
+        stored = []
+        for second in (0, 5, 10):
+            piece = samples[second * SAMPLE_RATE :][: 5 * SAMPLE_RATE]
+            sound = write(tmp_path / f"{second}.mp3", piece, codec="libmp3lame").read_bytes()
+            stored.append(add_page(database, store, sound, f"https://n.example/{second}"))
+        # Two jobs for the first recording, which are taken at once; then one for each of the others.
+        jobs = [Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": sha256}) for sha256 in (stored[0], *stored)]
+        with database.begin() as connection:
+            assert defer_in_transaction(connection, jobs) == 4
+        wait_for(database, "SELECT count(*) FROM procrastinate_jobs", 0, workers)
+        for worker in workers:
+            worker.terminate()
+        counts = [json.loads(worker.communicate(timeout=60)[0]) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert sum(each["transcribed"] for each in counts) == 4
+    assert all(each["transcribed"] and not each["failed"] for each in counts), "both had their share"
+    with database.begin() as connection:
+        rows = connection.execute(select(TranscriptRow.media_sha256, TranscriptRow.raw_key)).all()
+    assert sorted(row.media_sha256 for row in rows) == sorted(stored)
+    assert sorted(raw_objects(store)) == sorted(row.raw_key for row in rows), "one document a recording"
+    assert list(store.list("quarantine/")) == []
 
 
 def test_recordings_over_the_limits_are_quarantined(
