@@ -16,7 +16,7 @@ from gateway.queries import audit
 from gateway.queries.media import MediaObject
 from gateway.queries.transcriptions import ENDED, Status, add_upload, known_key, status_of, transcribe_lock
 from gateway.resources import Gateway
-from yuqing.jobs import TRANSCRIBE, Job, defer_in_transaction
+from yuqing.jobs import TRANSCRIBE, Job, defer_again
 from yuqing.media_types import SNIFF_BYTES, MediaType, media_key, sniff
 
 # Somebody waits for it. Recordings that the crawl brings wait with priority 0.
@@ -125,7 +125,7 @@ async def keep(gateway: Gateway, caller: Caller, upload: Received) -> Status:
         )
         status = await status_of(connection, upload.sha256)
         if status in ("queued", "failed", "cancelled"):
-            await connection.run_sync(defer_in_transaction, [job])
+            await connection.run_sync(defer_again, [job])
             return "queued"
     return status
 

@@ -208,6 +208,7 @@ def test_uploads_are_listed_and_failures_told(
     store.delete(quarantine.key_of("asr", listed[0], day))  # type: ignore[arg-type]
     assert api.get(f"/v1/transcriptions/{listed[0]}").json()["error"], "a reason that is gone is no error of the server"
     assert send(api, sent[2]).json()["status"] == "queued", "sent again, it is tried again"
+    assert len(jobs(database)) == 3, "and its failed job is no longer told of"
 
     sends, answers = counted(database), list[httpx.Response]()
     with database.connect() as connection:
