@@ -75,10 +75,18 @@ _LABELS = {
 }
 
 
-def write_card(folder: Path, base: str, base_sha256: str, prompt_version: str, data: dict[str, Any]) -> dict[str, Any]:
+def write_card(
+    folder: Path,
+    base: str,
+    base_sha256: str,
+    prompt_version: str,
+    data: dict[str, Any],
+    labels: dict[str, str] | None = None,
+) -> dict[str, Any]:
     """Write the card of the adapter that training left in `folder` (with its run.json), and return it.
 
-    `data` says what it was trained on: name, sha256, licence and the like. Paths of the training machine are taken out.
+    `data` says what it was trained on (name, sha256, licence and the like), `labels` who labelled each part of the answers
+    (default: as for INEWS). Paths of the training machine are taken out.
     """
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -90,7 +98,7 @@ def write_card(folder: Path, base: str, base_sha256: str, prompt_version: str, d
         "prompt_version": prompt_version,
         "sha256": file_digest(folder / WEIGHTS),
         "data": data,
-        "labels": _LABELS,
+        "labels": labels or _LABELS,
         "training": {name: run[name] for name in ("config", "samples", "full_samples", "steps", "seconds")},
         "metrics": {"dev": run["dev"]},
     }

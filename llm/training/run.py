@@ -12,17 +12,20 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm.adapters import WEIGHTS
 from llm.dataset import Sample
+from llm.training.base import load_base
 from llm.training.frozen import FrozenLayers, FrozenStates
+from llm.training.methods import begin_with, save_adapter
+from llm.training.progress import Progress
 from llm.training.samples import Encoded, TrainConfig, TrainingError, encode, make_batches
 from llm.training.scoring import batch_loss, hidden_states, label_rows, read_labels, summary_of
 from yuqing.telemetry import get_logger
@@ -30,13 +33,21 @@ from yuqing.telemetry import get_logger
 log = get_logger(__name__)
 
 
-def rate(step: int, steps: int, config: TrainConfig) -> float:
-    """Learning rate of a step: linear warm-up over `warmup` of the steps, then a cosine down to a tenth."""
-    warm = max(1, round(config.warmup * steps))
+def scale(step: int, steps: int, warmup: float, scheduler: str) -> float:
+    """Share of the highest learning rate at a step: linear warm-up over `warmup` of the steps, then constant, or linear or a
+    cosine down to a tenth.
+    """
+    warm = max(1, round(warmup * steps))
     if step < warm:
-        return config.learning_rate * (step + 1) / warm
+        return (step + 1) / warm
     done = (step - warm) / max(1, steps - warm)
-    return config.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+    left = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}[scheduler]
+    return 0.1 + 0.9 * left
+
+
+def rate(step: int, steps: int, config: TrainConfig) -> float:
+    """Learning rate of a step."""
+    return config.learning_rate * scale(step, steps, config.warmup, config.scheduler)
 
 
 def with_adapter(model: Any, config: TrainConfig) -> Any:
@@ -44,8 +55,7 @@ def with_adapter(model: Any, config: TrainConfig) -> Any:
 
     Raises TrainingError when the adapter to begin with is not of the rank, the layers and the matrices of the run.
     """
-    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
-    from safetensors.torch import load_file
+    from peft import LoraConfig, get_peft_model
 
     layers = model.config.num_hidden_layers
     lora = LoraConfig(
@@ -53,19 +63,12 @@ def with_adapter(model: Any, config: TrainConfig) -> Any:
         lora_alpha=config.alpha,
         lora_dropout=0.0,
         target_modules=list(config.targets),
-        layers_to_transform=list(range(layers - config.last_layers, layers)),
+        layers_to_transform=list(range(max(0, layers - config.last_layers), layers)),
         task_type="CAUSAL_LM",
     )
     wrapped = get_peft_model(model, lora)
     if config.start:
-        factors = load_file(Path(config.start) / WEIGHTS)
-        shapes = {name: tensor.shape for name, tensor in get_peft_model_state_dict(wrapped).items()}
-        if shapes != {name: tensor.shape for name, tensor in factors.items()}:
-            raise TrainingError(
-                f"the adapter {config.start} is not of rank {config.rank} on the last {config.last_layers} layers",
-                cure="train with its own configuration, or begin without it",
-            )
-        set_peft_model_state_dict(wrapped, factors)
+        begin_with(wrapped, Path(config.start))
     return wrapped
 
 
@@ -73,21 +76,26 @@ def _save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     import torch
 
     temporary = path.with_suffix(".part")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    try:
+        torch.save(state, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by a RuntimeError
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(
+            f"the checkpoint {path} cannot be written: {str(error).splitlines()[0]}",
+            cure="make room on the disk and start again: the run goes on from the checkpoint before",
+        ) from error
 
 
-def _save_adapter(model: Any, out: Path) -> None:
-    """PEFT's two files, the factors in bf16."""
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's state. Raises TrainingError for a file that is none."""
     import torch
-    from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
 
-    factors = {
-        name: tensor.to(torch.bfloat16).contiguous() for name, tensor in get_peft_model_state_dict(model).items()
-    }
-    save_file(factors, out / "adapter_model.safetensors", metadata={"format": "pt"})
-    model.peft_config["default"].save_pretrained(out)
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainingError(f"{path} is no checkpoint: {error}", cure="remove it: the run begins anew") from None
+    return state
 
 
 @dataclass
@@ -114,7 +122,7 @@ class _Run:
     dev_seen: _Kept
     checkpoint: Path
     fingerprint: str
-    report: Callable[[str], None]
+    progress: Progress
     last: int
     step: int = 0
     losses: list[float] = field(default_factory=list)
@@ -129,7 +137,7 @@ class _Reader:
 
     def __init__(self, run: _Run) -> None:
         self._model, self._prefix = run.model.get_base_model(), run.prefix
-        frozen = self._model.config.num_hidden_layers - run.config.last_layers
+        frozen = max(0, self._model.config.num_hidden_layers - run.config.last_layers)
         self._layers = FrozenLayers(self._model, run.prefix, frozen) if frozen else None
 
     def __call__(self, kept: _Kept, wanted: Sequence[int]) -> Any:
@@ -160,6 +168,16 @@ def _evaluate(run: _Run, rank: int, reader: _Reader) -> dict[str, float]:
     return summary_of(run.dev, whole)
 
 
+def _best(epochs: Sequence[dict[str, float]]) -> int:
+    """The number of the best epoch, the first of equal ones; -1 without any."""
+    return max(range(len(epochs)), key=lambda i: (epochs[i]["accuracy"], epochs[i]["macro_f1"], -i), default=-1)
+
+
+def _stale(run: _Run) -> bool:
+    """Whether the last `patience` epochs were no better than one before them."""
+    return 0 < run.config.patience <= len(run.epochs) - 1 - _best(run.epochs)
+
+
 def _sum_over_workers(tensors: Sequence[Any]) -> None:
     """Replace each tensor by its sum over the workers: one message for all."""
     import torch
@@ -185,7 +203,7 @@ def _work(run: _Run, rank: int, meeting: str) -> None:
     trained = [parameter for parameter in run.model.parameters() if parameter.requires_grad]
     plain, steps, first, begin = run.model.get_base_model(), len(run.batches), run.step, time.monotonic()
     reader, each = _Reader(run), steps // config.epochs
-    while run.step < run.last:
+    while run.step < run.last and not _stale(run):
         for group in run.optimizer.param_groups:
             group["lr"] = rate(run.step, steps, config)
         batch = run.batches[run.step]
@@ -202,25 +220,22 @@ def _work(run: _Run, rank: int, meeting: str) -> None:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
             _sum_over_workers([total, *(parameter.grad for parameter in trained)])
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, config.max_gradient_norm)
         run.optimizer.step()
         run.step += 1
         run.losses.append(round(total.item(), 4))
         if run.dev and run.step % each == 0:
             run.epochs.append(_evaluate(run, rank, reader))
-            if max(run.epochs, key=lambda one: (one["accuracy"], one["macro_f1"])) is run.epochs[-1]:
+            if _best(run.epochs) == len(run.epochs) - 1:
                 run.best = {name: tensor.clone() for name, tensor in get_peft_model_state_dict(run.model).items()}
         if rank:
             continue
         elapsed = time.monotonic() - begin
-        if run.step % 5 == 0 or run.step == run.last:
-            left = elapsed / (run.step - first) * (run.last - run.step)
-            mean = sum(run.losses[-20:]) / len(run.losses[-20:])
-            run.report(
-                f"step {run.step}/{steps} loss {mean:.3f}, {run.seconds + elapsed:.0f} s done, {left:.0f} s left"
-            )
+        left = elapsed / (run.step - first) * (run.last - run.step)
+        rate_now = run.optimizer.param_groups[0]["lr"]
+        run.progress.stepped(run.step, run.losses[-1], rate_now, run.seconds + elapsed, left)
         if run.dev and run.step % each == 0:
-            run.report(f"epoch {run.step // each} of {config.epochs}: dev {run.epochs[-1]}")
+            run.progress.validated(run.step, run.epochs[-1])
         if run.step % config.checkpoint_every == 0 or run.step % each == 0 or run.step == run.last:
             state = {"epochs": run.epochs, "best": run.best} | {
                 "fingerprint": run.fingerprint,
@@ -244,10 +259,14 @@ def _run_workers(run: _Run) -> None:
             other.start()
         try:
             _work(run, 0, meeting)
-        except RuntimeError as error:
-            raise TrainingError(
-                f"a training worker failed: {error}", cure="the run goes on from its checkpoint"
-            ) from error
+        except BaseException as error:
+            for other in others:
+                other.kill()  # they would wait for this one's part of a sum
+            if isinstance(error, RuntimeError):
+                raise TrainingError(
+                    f"a training worker failed: {error}", cure="the run goes on from its checkpoint"
+                ) from error
+            raise
         finally:
             for other in others:
                 other.join(30)
@@ -274,7 +293,7 @@ def train(
     *,
     states: Path | None = None,
     max_steps: int | None = None,
-    report: Callable[[str], None] = log.info,
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Train an adapter into `out` (PEFT layout, bf16) and return the run card, which is also out/run.json.
 
@@ -286,14 +305,12 @@ def train(
     """
     import torch
     from peft import set_peft_model_state_dict
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(1)  # before the fork: a thread pool does not survive one
     torch.manual_seed(config.seed)
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    model, tokenizer = load_base(base, dtype=torch.float32)
     prefix, items = encode(samples, tokenizer, config)
-    report(f"{len(items)} of {len(samples)} samples fit, prefix {len(prefix)} tokens, base {base.name}")
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    log.info("samples", fit=len(items), of=len(samples), prefix_tokens=len(prefix), base=base.name)
     wrapped = with_adapter(model, config)
     trained = [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=0.0)
@@ -308,25 +325,30 @@ def train(
     dev_rows = label_rows(tokenizer, dev)[1] if dev else []
     dev_seen = _keep(dev_rows, folder / "frozen-dev.f16", model, config, key) if dev else _Kept([], None)
     last = len(batches) if max_steps is None else min(max_steps, len(batches))
+    progress = Progress(out, len(batches), tensorboard=tensorboard)
     run = _Run(
         config, wrapped, tokenizer, optimizer, prefix, items, batches, seen, dev, dev_seen, checkpoint, fingerprint,
-        report, last,
+        progress, last,
     )  # fmt: skip
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = _read_checkpoint(checkpoint)
         if state["fingerprint"] != fingerprint:
             raise TrainingError(f"{checkpoint} belongs to another run", cure="give another output folder, or remove it")
         set_peft_model_state_dict(wrapped, state["adapter"])
         optimizer.load_state_dict(state["optimizer"])
         run.step, run.losses, run.seconds = state["step"], state["losses"], state["seconds"]
         run.epochs, run.best = state["epochs"], state["best"]
-        report(f"going on from step {run.step} of {len(batches)}")
+        log.info("going on", step=run.step, of=len(batches))
+    progress.begin(run.step)
     wrapped.train()
-    _run_workers(run)
+    try:
+        _run_workers(run)
+    finally:
+        progress.end()
     if run.best is not None:
         set_peft_model_state_dict(wrapped, run.best)
-    _save_adapter(wrapped, out)
-    best = max(run.epochs, key=lambda one: (one["accuracy"], one["macro_f1"])) if run.epochs else None
+    save_adapter(wrapped, out)
+    best = run.epochs[_best(run.epochs)] if run.epochs else None
     card: dict[str, Any] = {
         "config": asdict(config),
         "samples": len(items),

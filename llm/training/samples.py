@@ -35,6 +35,10 @@ class TrainConfig:
     checkpoint_every: int = 10
     # Processes of one thread each.
     workers: int = 2
+    scheduler: str = "cosine"  # or linear, constant
+    max_gradient_norm: float = 1.0
+    # Epochs without a better dev until the run ends; 0: never early.
+    patience: int = 0
     # Folder of an adapter to begin with, of the same rank and layers; none: begin with one that changes nothing.
     start: str | None = None
     targets: tuple[str, ...] = TARGETS
@@ -55,6 +59,21 @@ def render(messages: Sequence[dict[str, str]], tokenizer: Any) -> str:
     return text
 
 
+def encode_answer(sample: Sample, prompt: str, tokenizer: Any, label_weight: float, company_weight: float) -> Encoded:
+    """A prompt and the sample's answer behind it. Of samples with a sentiment the first label and those of companies weigh more."""
+    question = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = tokenizer(sample.answer, add_special_tokens=False)["input_ids"]
+    if sample.full:
+        answer = [*answer, tokenizer.eos_token_id]
+    labels = {tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in SENTIMENTS if sample.sentiment}
+    weights, seen = [], 0
+    for token in answer:
+        is_label = token in labels
+        weights.append((label_weight if seen == 0 else company_weight) if is_label else 1.0)
+        seen += is_label
+    return Encoded([*question, *answer], len(question), weights)
+
+
 def encode(samples: Sequence[Sample], tokenizer: Any, config: TrainConfig) -> tuple[list[int], list[Encoded]]:
     """The ids of the prefix that all prompts share (their system message), and each sample's ids behind it.
 
@@ -67,20 +86,10 @@ def encode(samples: Sequence[Sample], tokenizer: Any, config: TrainConfig) -> tu
         )
     prefix_text = render(samples[0].messages, tokenizer).split("<|im_start|>user", 1)[0]
     prefix = tokenizer(prefix_text, add_special_tokens=False)["input_ids"]
-    labels = {tokenizer(label, add_special_tokens=False)["input_ids"][0] for label in SENTIMENTS}
     encoded = []
     for sample in samples:
         prompt = render(sample.messages, tokenizer).removeprefix(prefix_text)
-        question = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        answer = tokenizer(sample.answer, add_special_tokens=False)["input_ids"]
-        if sample.full:
-            answer = [*answer, tokenizer.eos_token_id]
-        weights, seen = [], 0
-        for token in answer:
-            is_label = token in labels
-            weights.append((config.label_weight if seen == 0 else config.company_label_weight) if is_label else 1.0)
-            seen += is_label
-        item = Encoded([*question, *answer], len(question), weights)
+        item = encode_answer(sample, prompt, tokenizer, config.label_weight, config.company_label_weight)
         if len(prefix) + len(item.ids) <= config.max_tokens:
             encoded.append(item)
     if not encoded:

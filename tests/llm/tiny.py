@@ -27,7 +27,9 @@ def save_tiny_model(folder: Path, width: int = 32, number_type: str = "bfloat16"
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_tokens(["negative", "neutral", "positive"])
-    tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    tokenizer.add_special_tokens(
+        ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+    )  # the last is added at loading otherwise
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", chat_template=TEMPLATE)
     fast.save_pretrained(folder)
     torch.manual_seed(5)

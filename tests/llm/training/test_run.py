@@ -62,16 +62,6 @@ def test_accuracy_and_macro_f1() -> None:
     assert macro == pytest.approx((1 + 2 / 3 + 0) / 3)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model's folder."""
-    from tests.llm.tiny import save_tiny_model
-
-    folder = tmp_path_factory.mktemp("tiny")
-    save_tiny_model(folder)
-    return folder
-
-
 @pytest.mark.slow
 def test_stopped_and_gone_on_it_ends_with_the_same_weights(base: Path, tmp_path: Path) -> None:
     import torch
@@ -100,10 +90,10 @@ def test_two_workers_take_the_steps_of_one(base: Path, tmp_path: Path) -> None:
 def test_killed_it_goes_on(base: Path, tmp_path: Path) -> None:
     out = tmp_path / "killed"
     program = (
-        "import sys; from pathlib import Path; from tests.llm.test_train import CONFIG, samples, train;"
+        "import sys; from pathlib import Path; from tests.llm.training.test_run import CONFIG, samples, train;"
         "train(Path(sys.argv[1]), samples(), [], Path(sys.argv[2]), CONFIG)"
     )
-    child = subprocess.Popen([sys.executable, "-c", program, str(base), str(out)], cwd=Path(__file__).parents[2])
+    child = subprocess.Popen([sys.executable, "-c", program, str(base), str(out)], cwd=Path(__file__).parents[3])
     while not (out / "checkpoint.pt").exists() and child.poll() is None:
         time.sleep(0.02)
     child.kill()
@@ -151,5 +141,23 @@ def test_begun_with_an_adapter_it_begins_where_that_ended(base: Path, tmp_path: 
     first = train(base, samples(), [], tmp_path / "first", CONFIG)
     second = train(base, samples(), [], tmp_path / "second", replace(CONFIG, start=str(tmp_path / "first")))
     assert sum(second["losses"]) < sum(first["losses"])
-    with pytest.raises(TrainingError, match="not of rank 4"):
+    with pytest.raises(TrainingError, match="not of this run"):
         train(base, samples(), [], tmp_path / "third", replace(CONFIG, rank=4, start=str(tmp_path / "first")))
+
+
+@pytest.mark.slow
+def test_it_ends_early_and_tells_of_a_full_disk_and_a_broken_checkpoint(base: Path, tmp_path: Path) -> None:
+    # A rate that changes nothing: no epoch is better than the first.
+    still = replace(CONFIG, epochs=6, patience=2, learning_rate=1e-12, scheduler="constant")
+    card = train(base, samples(), samples()[:6], tmp_path / "still", still)
+    assert len(card["epochs"]) == 3 and card["steps"] == 18
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "checkpoint.part").symlink_to("/dev/full")
+    with pytest.raises(TrainingError, match="checkpoint.pt cannot be written"):
+        train(base, samples(), [], full, replace(CONFIG, workers=2))
+    whole = train(base, samples(), [], tmp_path / "whole", CONFIG)
+    assert train(base, samples(), [], full, CONFIG)["losses"] == whole["losses"]
+    (full / "checkpoint.pt").write_bytes((full / "checkpoint.pt").read_bytes()[:5000])
+    with pytest.raises(TrainingError, match="is no checkpoint"):
+        train(base, samples(), [], full, CONFIG)
