@@ -159,7 +159,10 @@ def write_samples(samples: Sequence[Sample], path: Path) -> str:
 def read_samples(path: Path) -> list[Sample]:
     """Samples of a JSON-lines file. Raises DatasetError naming the line that is broken."""
     samples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Not splitlines(): the texts hold line separators of Unicode, which JSON leaves as they are.
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
         try:
             record = json.loads(line)
             samples.append(

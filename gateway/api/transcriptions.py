@@ -220,20 +220,22 @@ async def create(
         sha256 = upload.sha256
     limit = gateway.settings.gateway.transcription_wait_s
     status = await awaited(gateway, request, sha256, limit if wait is None else min(wait, limit))
-    if status in ("failed", "cancelled"):
-        raise _not_transcribed((await _state(gateway, caller.team_id, sha256)).error)
     if status == "done":
         async with gateway.reading.connect() as connection:
             transcript = await read_transcript(connection, sha256)
         if transcript is not None:
             return _answer(transcript, form.response_format, words="word" in form.timestamp_granularities)
     state = await _state(gateway, caller.team_id, sha256)
+    if state.status in ("failed", "cancelled"):
+        raise _not_transcribed(state)
     headers = {"Location": f"/v1/transcriptions/{sha256}", "Retry-After": str(RETRY_AFTER_S)}
     return JSONResponse(jsonable_encoder(state), status_code=202, headers=headers)
 
 
-def _not_transcribed(reason: str | None) -> Problem:
-    return Problem(422, "not-transcribed", f"the recording cannot be transcribed: {reason}", "upload another one")
+def _not_transcribed(state: TranscriptionState) -> Problem:
+    if state.status == "cancelled":
+        return Problem(422, "not-transcribed", f"the recording was not transcribed: {state.error}", "upload it again")
+    return Problem(422, "not-transcribed", f"the recording cannot be transcribed: {state.error}", "upload another one")
 
 
 @router.get("/transcriptions", operation_id="list_transcriptions", summary="The recordings that the team uploaded")

@@ -15,7 +15,7 @@ from llm.analysis.analyze import analyze_document, document_sentiment, version_o
 from llm.analysis.client import Completion, LLMClient, QuestionRefused
 from llm.analysis.schema import Answer, InvalidAnswer
 from llm.analysis.scores import Label
-from llm.evaluation.documents import LabelledDocument, content_digest
+from llm.evaluation.documents import LabelledDocument, companies_digest, content_digest
 from llm.inews import DatasetError
 from llm.triage.answers import open_to_go_on
 from yuqing.contracts import Sentiment
@@ -71,7 +71,8 @@ class Wanted:
 def read_kept(path: Path, documents: int) -> dict[int, Kept]:
     """The answers of a file by their document's place; a last line that was cut off is left out. Raises DatasetError."""
     found: dict[int, Kept] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    # Bytes: a line may be cut off within a character, and splitlines() of a text would take Unicode's separators for ends.
+    lines = path.read_bytes().removesuffix(b"\n").split(b"\n") if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             kept = Kept.model_validate_json(line)
@@ -93,7 +94,7 @@ def claim(folder: Path, about: dict[str, Any]) -> None:
         path.write_text(json.dumps(about, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         return
     known = json.loads(path.read_text(encoding="utf-8"))
-    differs = sorted(key for key in {*known, *about} if known.get(key) != about.get(key))
+    differs = [key for key in {**about, **known} if known.get(key) != about.get(key)]
     if differs:
         key = differs[0]
         raise DatasetError(
@@ -103,10 +104,14 @@ def claim(folder: Path, about: dict[str, Any]) -> None:
 
 
 def about_of(wanted: Wanted, served: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """What answers belong to: the documents, what was served, the prompt and how much of a text it shows."""
+    """What answers belong to: the documents, with their companies where these are asked about, what was served, the prompt and
+    how much of a text it shows.
+    """
+    companies = {"companies_sha256": companies_digest(wanted.documents)} if wanted.whole else {}
     return {
         "documents": len(wanted.documents),
         "sha256": content_digest(wanted.documents),
+        **companies,
         "served": served,
         "whole": wanted.whole,
         "prompt_version": version_of(settings.llm),

@@ -51,6 +51,8 @@ def evaluate(
         raise YuqingError(
             "--adapter belongs to --local", cure="a server serves the adapter that it was started with (llm.adapter)"
         )
+    if whole and local:
+        raise YuqingError("--whole asks a server, --local reads labels alone", cure="leave one of them out")
     if raise_floors and floors is None:
         raise YuqingError("--raise-floors needs --floors FILE")
     settings = get_settings()
@@ -60,10 +62,11 @@ def evaluate(
     known = gate.read_floors(floors, digest) if floors else {}
     if floors and not known and not raise_floors:
         raise YuqingError(f"{floors} holds no floors", cure="make them of this run's figures with --raise-floors")
+    gate.check_engines(known, wanted)
     asked = Wanted(labelled, not local and (whole or any(each.companies for each in labelled)))
     found = run(asked, documents, wanted, out, settings, local=local, adapter=adapter)
     report = figures_of(found)
-    misses = gate.misses(known, report["engines"]) if floors else None
+    misses = gate.misses(known, report["engines"], report["left_out"]) if floors else None
     path = write(found, report, misses, out)
     if as_json:
         typer.echo(json.dumps({**report, "below_floors": misses}, ensure_ascii=False))

@@ -115,7 +115,8 @@ def read_documents(path: Path) -> list[LabelledDocument]:
     Raises DatasetError naming the line, or when there is no document.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): the texts hold line separators of Unicode, which JSON leaves as they are.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read: {error}", cure="give a file of JSON lines in UTF-8") from None
     found = []
@@ -151,6 +152,16 @@ def documents_named(name: str) -> list[LabelledDocument]:
 
 
 def content_digest(documents: Sequence[LabelledNews]) -> str:
-    """sha256 of titles and texts in their order: which documents an answer file answers."""
+    """sha256 of titles and texts in their order: which documents an answer file answers, and floors are for."""
     content = json.dumps([[document.title, document.text] for document in documents], ensure_ascii=False)
+    return _digest(content)
+
+
+def companies_digest(documents: Sequence[LabelledDocument]) -> str:
+    """sha256 of the companies that whole answers are asked about, with the names that the texts use for them."""
+    asked = [[[each.company.name, *each.company.aliases] for each in document.companies] for document in documents]
+    return _digest(json.dumps(asked, ensure_ascii=False))
+
+
+def _digest(content: str) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

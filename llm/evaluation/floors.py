@@ -8,7 +8,7 @@ documents alone.
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,25 @@ def read_floors(path: Path, digest: str) -> Floors:
     return floors
 
 
-def misses(floors: Floors, engines: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each figure on the wrong side of its floor. Raises DatasetError for floors of what was not measured."""
-    found = []
-    for engine, named in floors.items():
+def check_engines(floors: Floors, engines: Collection[str]) -> None:
+    """Raises DatasetError for floors of an engine that is not measured; asked before a run, which may take hours."""
+    for engine in floors:
         if engine not in engines:
-            raise DatasetError(f"there are floors for {engine}, which was not measured", cure="add it to --engine")
-        for name, floor in named.items():
+            raise DatasetError(f"there are floors for {engine}, which is not measured", cure="add it to --engine")
+
+
+def misses(
+    floors: Floors, engines: Mapping[str, Mapping[str, Any]], left_out: Mapping[str, str] | None = None
+) -> list[str]:
+    """A line for each figure on the wrong side of its floor, and for each engine with floors that was left out, with the reason.
+
+    Raises DatasetError for floors of what was not measured.
+    """
+    reasons = left_out or {}
+    check_engines(floors, {*engines, *reasons})
+    found = [f"{engine} was not measured, because {reasons[engine]}" for engine in floors if engine in reasons]
+    for engine, named in floors.items():
+        for name, floor in named.items() if engine in engines else ():
             figure = _figure(engine, name, engines[engine])
             if figure > floor if name.endswith(MOST) else figure < floor:
                 side = "above the most that is allowed," if name.endswith(MOST) else "below its floor"

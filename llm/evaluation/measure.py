@@ -47,7 +47,7 @@ def run(
             raise DatasetError(f"no answer of the language model can be used, the first because {reason}") from None
     if "ensemble" in engines:
         try:
-            read["ensemble"] = by_ensemble(read["triage"], read["llm"], settings)
+            read["ensemble"] = by_ensemble(read["triage"], read["llm"], settings, adapter)
         except TriageError as error:
             left_out["ensemble"] = error.message
     shown = {each: read[each] for each in ENGINES if each in read and each in engines}

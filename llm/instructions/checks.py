@@ -54,9 +54,9 @@ def split(documents: Sequence[LabelledDocument], shares: Mapping[str, float], se
     for label in SENTIMENTS:
         free = [each for each in documents if not each.part and each.sentiment == label]
         chance.shuffle(free)
+        whole = len(free)
         for name in ("dev", "test"):
-            count = round(shares[name] * len(free)) if len(free) < 3 else max(1, round(shares[name] * len(free)))
-            count = count if shares[name] else 0
+            count = max(round(shares[name] * whole), 1 if shares[name] and whole >= 3 else 0)
             found[name] += free[:count]
             free = free[count:]
         found["train"] += free

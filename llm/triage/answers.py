@@ -34,7 +34,8 @@ def read_answers(path: Path, documents: int) -> dict[int, Label]:
     A line that was cut off at the end of the file is left out. Raises DatasetError for a file that is something else.
     """
     found = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    # Bytes: a line may be cut off within a character, and splitlines() of a text would take Unicode's separators for ends.
+    lines = path.read_bytes().removesuffix(b"\n").split(b"\n") if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)

@@ -221,6 +221,7 @@ def test_uploads_are_listed_and_failures_told(
     assert other.post(f"/v1/jobs/{job}/cancellation").status_code == 200
     asking.join(60)
     is_problem(answers[0], 422, "not-transcribed")
+    assert answers[0].json()["cure"] == "upload it again"
     cancelled = api.get(f"/v1/transcriptions/{listed[0]}").json()
     assert cancelled["status"] == "cancelled" and cancelled["error"] in answers[0].json()["detail"]
     assert send(api, sent[2]).json()["status"] == "queued"

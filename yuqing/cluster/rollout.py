@@ -157,7 +157,7 @@ def _why_not(cluster: Cluster, settings: Settings, pod: dict[str, Any], name: st
 def _questions(path: Path) -> list[dict[str, Any]]:
     """The canary's lines: {"id", "title", "text", "companies", "sentiment"}. Raises YuqingError for another file."""
     try:
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
         for item in found:
             if item["sentiment"] not in ("positive", "neutral", "negative") or not isinstance(item["text"], str):
                 raise ValueError(f"{item['id']}: a sentiment or a text is missing")

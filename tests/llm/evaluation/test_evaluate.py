@@ -1,6 +1,7 @@
 """The command on labelled documents, with a server that has faults."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ from llm.cli import app
 from llm.compare import compare
 from llm.evaluation.answers import ANSWERS, Kept, Wanted, documents_per_second, read_kept
 from llm.evaluation.documents import LabelledDocument, read_documents
-from llm.evaluation.figures import by_llm, engine_figures, share
+from llm.evaluation.figures import Read, by_ensemble, by_llm, engine_figures, paired, share
 from llm.evaluation.measure import run
 from llm.inews import DatasetError
+from llm.triage import ensemble
+from llm.triage.answers import parts_of, read_answers
+from llm.triage.model import TriageError
 from tests.llm.scripted import Scripted, scripted_server
 from yuqing.settings import Settings, load_settings
 
@@ -45,6 +49,10 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="belong to another run: sha256"):
             run(Wanted(wanted.documents[:7] + wanted.documents[8:] + wanted.documents[:1], whole=True), "", ["llm"],
                 tmp_path, settings)  # fmt: skip
+        about = wanted.documents[0]
+        fewer = [replace(about, companies=about.companies[:-1]), *wanted.documents[1:]]
+        with pytest.raises(DatasetError, match="belong to another run: companies_sha256"):
+            run(Wanted(fewer, whole=True), "", ["llm"], tmp_path, settings)
         server.mode = "away"
         path.unlink()
         with pytest.raises(LLMAway):
@@ -103,6 +111,43 @@ def test_the_command_writes_a_report_and_keeps_floors(tmp_path: Path) -> None:
         assert f"]({picture})" in text
 
 
+def test_what_cannot_be_measured_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    def evaluate(*options: str) -> str:
+        given = ["evaluate", str(ENTITIES), "--out", str(tmp_path / "run"), *options]
+        return str(CliRunner().invoke(app, given).exception)
+
+    floors = tmp_path / "floors.json"
+    floors.write_text(json.dumps({"llm": {"accuracy": 0.5}}))
+    assert "floors for llm, which is not measured" in evaluate("--engine", "triage", "--floors", str(floors))
+    assert "--whole asks a server" in evaluate("--whole", "--local")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_were_fitted_for_another_adapter_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, fitted = load_settings(), ensemble.Ensemble(0.5, 0.5, (0.0, 0.0, 0.0))
+
+    def load(fitted_for: dict[str, str]) -> ensemble.Ensemble:
+        if fitted_for != parts_of(settings):
+            raise TriageError("fitted for other parts", cure="fit them")
+        return fitted
+
+    monkeypatch.setattr(ensemble, "load", load)
+    read = Read([0], np.array([[0.1, 0.8, 0.1]]), {"documents_per_s": 1.0})
+    assert by_ensemble(read, read, settings).places == by_ensemble(read, read, settings, settings.llm.adapter).places
+    for other in ("base", "mine"):
+        with pytest.raises(TriageError):
+            by_ensemble(read, read, settings, other)
+
+
+def test_answers_with_separators_of_unicode_and_one_cut_within_a_character(tmp_path: Path) -> None:
+    path = tmp_path / ANSWERS
+    refused = Kept(id=0, error="无\u2028效").model_dump_json(exclude_none=True)
+    answered = Kept(id=1).model_dump_json(exclude_none=True)
+    path.write_bytes(f"{refused}\n{answered}\n{refused}".encode()[:-5])
+    assert read_kept(path, 2).keys() == {0, 1}
+    assert read_answers(path, 2).keys() == {1}
+
+
 def test_a_share_and_its_interval() -> None:
     value, (low, high) = share(90, 100)
     assert value == 0.9
@@ -118,8 +163,6 @@ def test_speed_counts_each_run_by_its_own_clock() -> None:
 
 
 def test_labels_are_compared_on_the_documents_that_both_answered() -> None:
-    from llm.evaluation.figures import Read, paired
-
     documents = [LabelledDocument(f"题{k}", "文", "neutral") for k in range(4)]
     neutral, negative = [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]
     new = Read([0, 1, 3], np.array([neutral, neutral, negative]), {})

@@ -28,8 +28,13 @@ def test_floors_never_move_back_and_a_raised_one_is_kept(
 def test_a_floor_without_its_figure_names_the_nearest() -> None:
     with pytest.raises(DatasetError, match=r"llm.acuracy.*did you mean accuracy\?"):
         misses({"llm": {"acuracy": 0.5}}, FIGURES)
-    with pytest.raises(DatasetError, match="floors for triage, which was not measured"):
+    with pytest.raises(DatasetError, match="floors for triage, which is not measured"):
         misses({"triage": {"accuracy": 0.5}}, FIGURES)
+    floors: Floors = {"llm": {"accuracy": 0.7}, "ensemble": {"accuracy": 0.9}}
+    assert misses(floors, FIGURES, {"ensemble": "there are no weights"}) == [
+        "ensemble was not measured, because there are no weights"
+    ]
+    assert raised(floors, FIGURES)["ensemble"] == floors["ensemble"]
 
 
 def test_floors_of_other_documents_are_refused(tmp_path: Path) -> None:

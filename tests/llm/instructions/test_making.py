@@ -64,6 +64,25 @@ def test_a_sample_says_what_people_labelled() -> None:
     assert "不存在" not in sample.answer
 
 
+def test_shares_are_those_of_all_documents_without_a_split() -> None:
+    free = [LabelledDocument("题", f"第{n}篇", label, f"{label}{n}", "") for n in range(10) for label in SENTIMENTS]
+    sizes = {name: len(chosen) for name, chosen in split(free, {"dev": 0.4, "test": 0.4}, 1).items()}
+    assert sizes == {"train": 6, "dev": 12, "test": 12}
+
+
+def test_texts_with_separators_of_unicode_are_read_as_they_were_written(tmp_path: Path) -> None:
+    _lines(tmp_path / "own.jsonl", 20)
+    own = (tmp_path / "own.jsonl").read_text(encoding="utf-8").replace("，", "\u2028\x85")
+    (tmp_path / "own.jsonl").write_text(own, encoding="utf-8")
+    out = tmp_path / "set"
+    report = make([str(tmp_path / "own.jsonl")], out, load_settings(), shares=SHARES, whole=0.1, seed=3)
+    for name, found in report["splits"].items():
+        assert len(read_samples(out / f"{name}.jsonl")) == found["documents"] > 0
+        if name != "train":
+            documents = read_documents(out / f"{name}.documents.jsonl")
+            assert len(documents) == found["documents"] and "\u2028" in documents[0].text
+
+
 def _lines(path: Path, count: int, **more: str) -> None:
     words = {"negative": "亏损", "neutral": "会议", "positive": "获奖"}
     rows = [
