@@ -35,18 +35,25 @@ BEST = "best"
 
 
 class _Rows:
-    """Rows in their order, each with what its weights are divided by: the weight of its step over all devices."""
+    """Rows in their order, each with what its weights are multiplied by: 1 / the weight of its step over all devices.
 
-    def __init__(self, rows: Sequence[Row], order: Sequence[int], step: int) -> None:
-        self._rows, self._order, self._step = rows, order, step
+    Rows that weigh nothing fill the last batches, so that every device gets as many and none is given some twice.
+    """
+
+    def __init__(self, rows: Sequence[Row], order: Sequence[int], step: int, multiple: int) -> None:
+        self._rows, self._order = rows, order
         totals = [sum(rows[i].weights) for i in order]
-        self._totals = [sum(totals[begin : begin + step]) for begin in range(0, len(totals), step)]
+        sums = [sum(totals[begin : begin + step]) for begin in range(0, len(totals), step)]
+        self._shares = [1 / sums[place // step] for place in range(len(order))]
+        self._length = -(-len(order) // multiple) * multiple
 
     def __len__(self) -> int:
-        return len(self._order)
+        return self._length
 
     def __getitem__(self, place: int) -> tuple[Row, float]:
-        return self._rows[self._order[place]], 1 / self._totals[place // self._step]
+        if place >= len(self._order):
+            return self._rows[self._order[-1]], 0.0
+        return self._rows[self._order[place]], self._shares[place]
 
 
 def _collator(padding: int, pack: bool, devices: int) -> Any:
@@ -263,8 +270,8 @@ def train(
     trainer = _trainer_class()(
         model=model,
         args=_arguments(config, steps, each, bool(held)),
-        train_dataset=_Rows(rows, order, per_step),
-        eval_dataset=_Rows(held, range(len(held)), len(held)) if held else None,
+        train_dataset=_Rows(rows, order, per_step, per_step),
+        eval_dataset=_Rows(held, range(len(held)), len(held), config.batch_size * devices) if held else None,
         data_collator=_collator(padding, pack, devices),
     )
     trainer.run = config

@@ -1,6 +1,7 @@
 """The accelerate engine on the tiny model: exact resume, what can go wrong with checkpoints, all methods."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -128,6 +129,25 @@ def test_a_step_of_each_kind_lowers_the_loss_on_what_was_learnt(
     card = run(base, tmp_path / "out", dev=24, batch_size=24, epochs=4, **changes)
     assert card["epochs"][-1]["loss"] < card["losses"][0]
     assert all(tensor.isfinite().all() for tensor in _weights(tmp_path / "out").values())
+
+
+@pytest.mark.slow
+def test_two_devices_take_the_steps_of_one(base: Path, tmp_path: Path) -> None:
+    """By two processes, as accelerate and torchrun start them; 24 samples in steps of 20, so that the last is not whole."""
+    one = run(base, tmp_path / "one", batch_size=20, epochs=3)
+    program = tmp_path / "two.py"
+    program.write_text(
+        "import sys; from pathlib import Path; from tests.llm.training.test_trainer import run;"
+        "run(Path(sys.argv[1]), Path(sys.argv[2]), batch_size=5, accumulation=2, epochs=3)"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(program)]
+    root = Path(__file__).parents[3]
+    environment = dict(os.environ) | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, str(base), str(tmp_path / "two")], check=True, cwd=root, env=environment, timeout=500)
+    two = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert two["steps"] == one["steps"] == 4
+    assert two["losses"] == pytest.approx(one["losses"], rel=0.01)  # the rows of a step are not quite the same
+    assert two["dev"]["loss"] == pytest.approx(one["dev"]["loss"], rel=0.01)
 
 
 @pytest.mark.slow
