@@ -44,3 +44,17 @@ def test_keys_are_cut_in_every_line(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "hhh" not in shown
     assert shown.count("yq_AbCdEfG…") >= 6
+
+
+def test_a_traceback_shows_no_local_variables(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json in (True, False):
+        telemetry.configure(TelemetrySettings(json_logs=as_json))
+        try:
+            password = "hunter" + "2" * 9
+            raise RuntimeError(f"refused, with {len(password)} characters")
+        except RuntimeError:
+            telemetry.get_logger("test").exception("failed")
+            logging.getLogger("elsewhere").exception("failed")
+    shown = capsys.readouterr().err
+    assert shown.count("with 15 characters") >= 4
+    assert "2" * 9 not in shown
