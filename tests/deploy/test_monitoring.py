@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sqlalchemy import Engine
 
 from tests.deploy.rendered import K8S, ROOT, overlay
 from yuqing.jobs import ANALYZE, TRANSCRIBE
@@ -158,6 +159,26 @@ def test_the_queues_depth_that_autoscalers_ask_for_is_told(promtool: str, tmp_pa
     (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [test]}))
     answer = subprocess.run([promtool, "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.service
+def test_keda_counts_what_waits_and_runs_but_not_what_waits_for_the_next_day(database: Engine) -> None:
+    put = (
+        "INSERT INTO procrastinate_jobs (queue_name, task_name, status, scheduled_at) SELECT queue, queue, status, at "
+        "FROM unnest(ARRAY['transcribe', 'analyze']) AS queue, LATERAL (VALUES "
+        "('todo'::procrastinate_job_status, NULL::timestamptz), ('todo', now() + interval '8 seconds'), ('doing', NULL), "
+        "('failed', NULL), ('todo', CASE queue WHEN 'analyze' THEN now() + interval '9 hours' END)) AS job (status, at)"
+    )
+    with database.begin() as connection:
+        connection.exec_driver_sql(put)
+    found = {}
+    for item in overlay("production"):
+        if item["kind"] == "ScaledObject":
+            (trigger,) = item["spec"]["triggers"]
+            with database.connect() as connection:
+                count = connection.exec_driver_sql(trigger["metadata"]["query"]).scalar_one()
+            found[item["metadata"]["name"]] = count
+    assert found == {"asr": 4, "analyze": 3, "llm": 3}
 
 
 def test_the_dashboards_panels_lie_beside_each_other() -> None:
