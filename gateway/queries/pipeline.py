@@ -9,14 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.queries.jobs import KNOWN
 
+# What is put off for more than a retry's pause (to the next day's tokens, say) is no work for anybody yet: `later`.
+_DUE = "(scheduled_at IS NULL OR scheduled_at < now() + interval '10 minutes')"
 _JOBS = text(
-    "SELECT queue_name, CAST(status AS text), count(*) FROM procrastinate_jobs "
-    "WHERE status IN ('todo', 'doing', 'failed') GROUP BY 1, 2 ORDER BY 1, 2"
+    f"SELECT queue_name, CASE WHEN status = 'todo' AND NOT {_DUE} THEN 'later' ELSE CAST(status AS text) END, count(*) "
+    "FROM procrastinate_jobs WHERE status IN ('todo', 'doing', 'failed') GROUP BY 1, 2 ORDER BY 1, 2"
 )
 # A job's age counts from its last event: deferred, or put back for another try.
 _WAITING = text(
     "SELECT j.queue_name, EXTRACT(epoch FROM now() - min(e.at)) FROM procrastinate_jobs j "
-    "JOIN procrastinate_events e ON e.job_id = j.id WHERE j.status = 'todo' GROUP BY 1 ORDER BY 1"
+    f"JOIN procrastinate_events e ON e.job_id = j.id WHERE j.status = 'todo' AND {_DUE} GROUP BY 1 ORDER BY 1"
 )
 _LEDGER = text(
     "SELECT stage, state, count(*), EXTRACT(epoch FROM max(finished_at)) FROM ledger GROUP BY 1, 2 ORDER BY 1, 2"
@@ -49,7 +51,7 @@ def _gauge(name: str, meaning: str, labels: Iterable[str], samples: Iterable[tup
 async def pipeline_metrics(connection: AsyncConnection) -> list[Metric]:
     """Queues, ledger and crawls as gauges; six statements."""
     # What is empty is told as 0: an autoscaler learns nothing from a series that is not there, an alert sees no rise from it.
-    counts = {(queue, status): 0 for queue in KNOWN for status in ("todo", "doing", "failed")}
+    counts = {(queue, status): 0 for queue in KNOWN for status in ("todo", "later", "doing", "failed")}
     counts |= {(queue, status): number for queue, status, number in await connection.execute(_JOBS)}
     jobs = [([queue, status], number) for (queue, status), number in sorted(counts.items())]
     waiting = [([queue], seconds) for queue, seconds in await connection.execute(_WAITING)]

@@ -116,7 +116,7 @@ def make(
             path.unlink(missing_ok=True)  # of an earlier set with other splits
         if not chosen:
             continue
-        # Held-out documents are asked for their sentiment alone, as `yuqing llm train` measures it.
+        # Held-out documents without labelled companies are asked for their sentiment alone, as training measures it.
         share = whole if name == "train" else 0.0
         samples = samples_of(chosen, whole=share, seed=seed, extract=jieba_keywords)
         hashes[name] = write_samples(samples, folder / f"{name}.jsonl")

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llm.adapters import file_digest
 from llm.dataset import Sample
 from llm.training.base import load_base
 from llm.training.frozen import FrozenLayers, FrozenStates
@@ -273,15 +274,20 @@ def _run_workers(run: _Run) -> None:
                 other.kill()
 
 
-def _keep(rows: list[list[int]], path: Path, model: Any, config: TrainConfig, key: str) -> _Kept:
-    if config.last_layers >= model.config.num_hidden_layers:
+def _digest(base: Path) -> str:
+    """What tells one base from another: the hash of its weights and of its tokenizer."""
+    files = sorted([*base.glob("*.safetensors"), *base.glob("tokenizer.*")])
+    return hashlib.sha256("".join(file_digest(file) for file in files).encode()).hexdigest()
+
+
+def _keep(rows: list[list[int]], folder: Path, model: Any, config: TrainConfig, key: str) -> _Kept:
+    """The rows with their place for what the frozen layers say; each set of rows has files of its own name."""
+    if not rows or config.last_layers >= model.config.num_hidden_layers:
         return _Kept(rows, None)
-    content = json.dumps([key, config.last_layers, rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lengths = [len(row) for row in rows]
-    return _Kept(
-        rows, FrozenStates(path, lengths, model.config.hidden_size, hashlib.sha256(content.encode()).hexdigest())
-    )
+    digest = hashlib.sha256(json.dumps([key, config.last_layers, rows]).encode()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"frozen-{digest[:16]}.f16"
+    return _Kept(rows, FrozenStates(path, [len(row) for row in rows], model.config.hidden_size, digest))
 
 
 def train(
@@ -317,13 +323,14 @@ def train(
     chance = random.Random(config.seed)  # noqa: S311
     batches = [batch for _ in range(config.epochs) for batch in make_batches(items, config.batch_size, chance)]
     out.mkdir(parents=True, exist_ok=True)
-    content = json.dumps([asdict(config), [item.ids for item in items]], sort_keys=True)
-    fingerprint, checkpoint = hashlib.sha256(content.encode()).hexdigest(), out / "checkpoint.pt"
-    folder, key = states or out, f"{base.name} {prefix}"
-    # The last token of a sample predicts nothing that is learnt.
-    seen = _keep([item.ids[:-1] for item in items], folder / "frozen-train.f16", model, config, key)
     dev_rows = label_rows(tokenizer, dev)[1] if dev else []
-    dev_seen = _keep(dev_rows, folder / "frozen-dev.f16", model, config, key) if dev else _Kept([], None)
+    of_base = _digest(base)
+    content = json.dumps([of_base, asdict(config), [item.ids for item in items], dev_rows], sort_keys=True)
+    fingerprint, checkpoint = hashlib.sha256(content.encode()).hexdigest(), out / "checkpoint.pt"
+    folder, key = states or out, f"{of_base} {prefix}"
+    # The last token of a sample predicts nothing that is learnt.
+    seen = _keep([item.ids[:-1] for item in items], folder, model, config, key)
+    dev_seen = _keep(dev_rows, folder, model, config, key)
     last = len(batches) if max_steps is None else min(max_steps, len(batches))
     progress = Progress(out, len(batches), tensorboard=tensorboard)
     run = _Run(

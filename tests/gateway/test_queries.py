@@ -123,8 +123,14 @@ def test_statements_of_every_route(
     assert max(many.values()) <= STATEMENTS, many
 
 
-def test_what_is_empty_is_told_as_zero(settings: Settings, database: Engine) -> None:
+def test_what_is_empty_is_told_as_zero_and_what_is_put_off_as_later(settings: Settings, database: Engine) -> None:
     with database.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, status, scheduled_at) VALUES "
+            "('analyze', 'analyze', 'todo', NULL), ('analyze', 'analyze', 'todo', now() + interval '1 minute'), "
+            "('analyze', 'analyze', 'todo', now() + interval '5 hours'), "
+            "('transcribe', 'transcribe', 'todo', now() + interval '5 hours')"
+        )
         connection.exec_driver_sql("INSERT INTO ledger VALUES ('tested', 'raw/a/1', 'done', '{}', NULL, now(), now())")
 
     async def told() -> dict[str, dict[tuple[str, ...], float]]:
@@ -140,5 +146,8 @@ def test_what_is_empty_is_told_as_zero(settings: Settings, database: Engine) -> 
     for queue in ("transcribe", "analyze"):
         assert {(queue, "todo"), (queue, "doing"), (queue, "failed")} <= found["yuqing_jobs"].keys()
     assert found["yuqing_jobs"]["transcribe", "failed"] == 0
+    assert (found["yuqing_jobs"]["analyze", "todo"], found["yuqing_jobs"]["analyze", "later"]) == (2, 1)
+    assert (found["yuqing_jobs"]["transcribe", "todo"], found["yuqing_jobs"]["transcribe", "later"]) == (0, 1)
+    assert ("transcribe",) not in found["yuqing_oldest_job_seconds"]
     batches = found["yuqing_ledger_batches"]
     assert (batches["tested", "done"], batches["tested", "failed"]) == (1, 0)

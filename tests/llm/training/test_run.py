@@ -1,6 +1,8 @@
 """Training on a tiny model: the real loop, forked workers and checkpoints."""
 
+import errno
 import json
+import os
 import random
 import subprocess
 import sys
@@ -106,7 +108,7 @@ def test_killed_it_goes_on(base: Path, tmp_path: Path) -> None:
 def test_what_the_frozen_layers_say_is_kept_and_changes_nothing(base: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, epochs=2)
     kept = train(base, samples(), samples()[:6], tmp_path / "kept", config, states=tmp_path / "states")
-    size = (tmp_path / "states" / "frozen-train.f16").stat().st_size
+    size = sum(path.stat().st_size for path in (tmp_path / "states").glob("frozen-*.f16"))
     again = train(base, samples(), samples()[:6], tmp_path / "again", config, states=tmp_path / "states")
     assert again["losses"] == kept["losses"]
     whole = train(base, samples(), samples()[:6], tmp_path / "whole", config)
@@ -161,3 +163,14 @@ def test_it_ends_early_and_tells_of_a_full_disk_and_a_broken_checkpoint(base: Pa
     (full / "checkpoint.pt").write_bytes((full / "checkpoint.pt").read_bytes()[:5000])
     with pytest.raises(TrainingError, match="is no checkpoint"):
         train(base, samples(), [], full, CONFIG)
+
+
+def test_without_room_for_the_states_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(TrainingError, match="no place for 1 MiB .* No space left") as caught:
+        FrozenStates(tmp_path / "states.f16", [512], 1024, "tiny")
+    assert "states" in caught.value.cure
+    assert not list(tmp_path.iterdir())
