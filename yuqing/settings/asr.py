@@ -20,7 +20,7 @@ class ASRSettings(Section):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$")
     compute_type: str = Field(
         "int8",
-        description="CTranslate2's: int8 on a CPU (float32: .9 points of CER less, half as much time again), float16 on a GPU",
+        description="CTranslate2's: int8 on a CPU (float32: no fewer errors measured, half as much time again), float16 on a GPU",
     )
     threads: int = Field(0, ge=0, description="CPU threads; 0: all cores")
     beam_size: int = Field(5, ge=1, description="1 makes a quarter more errors than 5")
