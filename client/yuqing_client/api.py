@@ -741,27 +741,6 @@ class Yuqing(Transport):
         )
         return found
 
-    def livez(self) -> str:
-        """The process answers
-
-        Nothing else is asked: a process is not restarted because its database is."""
-        found: str = self._call("GET", "/livez", {}, query={}, headers={})
-        return found
-
-    def readyz(self) -> Any:
-        """Which dependencies answer
-
-        503 without the database. Without S3 only recordings fail, without the language model only POST /v1/analyze."""
-        found: Any = self._call("GET", "/readyz", {200: TypeAdapter(Any)}, query={}, headers={})
-        return found
-
-    def metrics(self) -> str:
-        """Prometheus metrics
-
-        Requests and their times by route; queues, ledger and crawls, as far as the database answers."""
-        found: str = self._call("GET", "/metrics", {}, query={}, headers={})
-        return found
-
     def list_sites(self) -> list[models.SiteHealth]:
         """The sites and their health, the worst first
 
@@ -1016,4 +995,25 @@ class Yuqing(Transport):
         found: models.Usage = self._call(
             "GET", "/v1/usage", {200: TypeAdapter(models.Usage)}, query={"company": company, "days": days}, headers={}
         )
+        return found
+
+    def livez(self) -> str:
+        """The process answers
+
+        Nothing else is asked: a process is not restarted because its database is."""
+        found: str = self._call("GET", "/livez", {}, query={}, headers={})
+        return found
+
+    def readyz(self) -> Any:
+        """Which dependencies answer
+
+        503 without the database. Without S3 only recordings fail, without the language model only POST /v1/analyze."""
+        found: Any = self._call("GET", "/readyz", {200: TypeAdapter(Any)}, query={}, headers={})
+        return found
+
+    def metrics(self) -> str:
+        """Prometheus metrics
+
+        Requests and their times by route; queues, ledger and crawls, as far as the database answers."""
+        found: str = self._call("GET", "/metrics", {}, query={}, headers={})
         return found
