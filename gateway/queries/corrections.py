@@ -10,11 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.queries.verdicts import CompanyVerdict, Quote, verdict_of
 from yuqing.contracts import Sentiment
+from yuqing.database.corrections import HANDED_DOWN, JUDGED_TEXT, JUDGED_TITLE, with_judged_text
 from yuqing.database.models import Company, Correction, Document, DocumentVersion, VerdictRow
 from yuqing.errors import YuqingError
-
-# In `replaced` of a correction that repeats the one of the document from which the verdict was taken over.
-HANDED_DOWN = "handed_down_from"
 
 
 @dataclass(frozen=True)
@@ -198,14 +196,14 @@ async def training_examples(
     created_at, replaced. Read as a stream: bounded memory, however many.
     """
     later = select(Correction).subquery("later")
-    statement = (
+    statement = with_judged_text(
         select(
             Correction.doc_id,
             Correction.company_id,
             Company.name.label("company"),
             Correction.content_hash,
-            func.coalesce(DocumentVersion.title, Document.title).label("title"),
-            func.coalesce(DocumentVersion.text, Document.text).label("text"),
+            JUDGED_TITLE,
+            JUDGED_TEXT,
             Correction.sentiment,
             Correction.risk_level,
             Correction.risk_types,
@@ -216,20 +214,8 @@ async def training_examples(
             Correction.replaced,
         )
         .join(Company, Company.id == Correction.company_id)
-        .join(Document, Document.doc_id == Correction.doc_id)
-        .outerjoin(
-            DocumentVersion,
-            (DocumentVersion.doc_id == Correction.doc_id)
-            & (DocumentVersion.content_hash == Correction.content_hash)
-            & (Document.content_hash != Correction.content_hash),
-        )
         .where(
             Correction.team_id == team_id,
-            ~Correction.withdrawn,
-            # A reprint's text is its original's, and once is enough.
-            ~Correction.replaced.has_key(HANDED_DOWN),
-            # A text that was not kept cannot be learnt from.
-            (Document.content_hash == Correction.content_hash) | DocumentVersion.doc_id.is_not(None),
             ~select(later.c.id)
             .where(
                 later.c.doc_id == Correction.doc_id,

@@ -5,10 +5,8 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from yuqing.database.models import Company, Correction, Document, DocumentAnalysisRow, DocumentVersion, Team
-
-# In `replaced` of a correction that repeats the one of the document from which the verdict was taken over (gateway).
-_HANDED_DOWN = "handed_down_from"
+from yuqing.database.corrections import JUDGED_TEXT, JUDGED_TITLE, with_judged_text
+from yuqing.database.models import Company, Correction, DocumentAnalysisRow, Team
 
 
 def read_corrections(pool: Engine, team: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -20,14 +18,14 @@ def read_corrections(pool: Engine, team: str | None = None) -> Iterator[tuple[st
         .group_by(Correction.doc_id, Correction.company_id, Correction.content_hash)
         .scalar_subquery()
     )
-    statement = (
+    statement = with_judged_text(
         select(
             Correction.id,
             Correction.doc_id,
             Correction.content_hash,
             Company.name.label("company"),
-            func.coalesce(DocumentVersion.title, Document.title).label("title"),
-            func.coalesce(DocumentVersion.text, Document.text).label("text"),
+            JUDGED_TITLE,
+            JUDGED_TEXT,
             Correction.sentiment,
             Correction.risk_level,
             Correction.risk_types,
@@ -36,24 +34,12 @@ def read_corrections(pool: Engine, team: str | None = None) -> Iterator[tuple[st
         )
         .join(Company, Company.id == Correction.company_id)
         .join(Team, Team.id == Correction.team_id)
-        .join(Document, Document.doc_id == Correction.doc_id)
-        .outerjoin(
-            DocumentVersion,
-            (DocumentVersion.doc_id == Correction.doc_id)
-            & (DocumentVersion.content_hash == Correction.content_hash)
-            & (Document.content_hash != Correction.content_hash),
-        )
         .outerjoin(
             DocumentAnalysisRow,
             (DocumentAnalysisRow.doc_id == Correction.doc_id)
             & (DocumentAnalysisRow.content_hash == Correction.content_hash),
         )
-        .where(
-            Correction.id.in_(last),
-            ~Correction.withdrawn,
-            ~Correction.replaced.has_key(_HANDED_DOWN),
-            (Document.content_hash == Correction.content_hash) | DocumentVersion.doc_id.is_not(None),
-        )
+        .where(Correction.id.in_(last))
         .order_by(Correction.id)
     )
     if team is not None:
