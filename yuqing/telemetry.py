@@ -38,7 +38,7 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
     )
     last = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
     last.append(_without_keys)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
@@ -55,6 +55,17 @@ def configure(settings: TelemetrySettings | None = None, **context: str) -> None
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(**context)
+
+
+class _StandardError(logging.StreamHandler[Any]):
+    """Writes to what standard error is at that moment: a progress bar puts itself there, and moves down for a line of the log."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)  # StreamHandler's own would keep the stream
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
 
 
 def _without_keys(_logger: Any, _method: str, line: Any) -> Any:

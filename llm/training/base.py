@@ -1,5 +1,6 @@
 """The model that a run begins with, and what must hold of it."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ def check_base(folder: Path) -> None:
 def load_base(folder: Path, **options: Any) -> tuple[Any, Any]:
     """The causal model and its tokenizer; nothing of the folder is executed. Raises TrainingError with the reason."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    if not sys.stderr.isatty():
+        disable_progress_bar()
     check_base(folder)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder)

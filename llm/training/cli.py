@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,6 +45,8 @@ def _train(run: RunConfig, settings: Settings, max_steps: int | None) -> dict[st
     from llm.training.data import hashes_of, load
     from llm.training.methods import check_hardware
 
+    # transformers 6 is to call it activation checkpointing, 5 takes the old name; nothing that whoever trains could change.
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
     check_hardware(run)
     if run.base is not None and "/" in run.base:
         from llm.training.base import check_base

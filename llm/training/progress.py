@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ HISTORY = "history.jsonl"
 CURVES = "loss.png"
 SMOOTHED = 20  # steps of the mean that is shown
 EVERY = 5  # steps between two lines of the log
+FLUSHED_S = 10  # seconds that TensorBoard is behind at most, and that a kill -9 loses
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -30,18 +32,19 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 
 class Progress:
-    """What the process that leads a run tells of it. `begin`, then `stepped` and `validated`, at last `end`."""
+    """What the process that leads a run tells of it. `begin`, then `stepped`, `validating` and `validated`, at last `end`."""
 
     def __init__(self, out: Path, steps: int, *, tensorboard: bool = False) -> None:
         """Raises TrainingError when TensorBoard is wanted and not installed."""
-        if tensorboard and not find_spec("tensorboard"):
-            raise TrainingError("tensorboard: true needs the package tensorboard", cure="pip install tensorboard")
+        if tensorboard and not find_spec("tensorboardX"):
+            raise TrainingError("tensorboard: true needs the package tensorboardX", cure="pip install 'yuqing[train]'")
         self._out, self._steps, self._tensorboard = out, steps, tensorboard
         self._losses: list[float] = []
         self._begun = 0
         self._writer: Any = None
         self._bar: Any = None
         self._task: Any = None
+        self._said = ""
 
     def begin(self, step: int) -> None:
         """Go on behind this step: what an interrupted run told of later ones is forgotten."""
@@ -56,9 +59,10 @@ class Progress:
     def _open(self) -> None:
         """The bar and TensorBoard's writer have threads, which a fork would lose: they begin with the first step."""
         if self._tensorboard and self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from tensorboardX import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._out / "tensorboard"), purge_step=self._begun + 1)
+            folder = str(self._out / "tensorboard")
+            self._writer = SummaryWriter(folder, purge_step=self._begun + 1, flush_secs=FLUSHED_S)
         if self._bar is None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -84,9 +88,15 @@ class Progress:
             self._writer.add_scalar("train/loss", loss, step)
             self._writer.add_scalar("train/learning_rate", rate, step)
         if self._bar is not None:
-            self._bar.update(self._task, completed=step, description=f"loss {mean:.3f}, {left:.0f} s left")
+            self._said = f"loss {mean:.3f}, {timedelta(seconds=round(left))} left"
+            self._bar.update(self._task, completed=step, description=self._said)
         elif step % EVERY == 0 or step == self._steps:
             log.info("step", step=step, of=self._steps, loss=round(mean, 3), seconds=round(seconds), left=round(left))
+
+    def validating(self) -> None:
+        """The validation begins, which takes minutes: the bar must not look as if it hung."""
+        if self._bar is not None:
+            self._bar.update(self._task, description="validating", refresh=True)
 
     def validated(self, step: int, figures: dict[str, float]) -> None:
         """The validation's figures after a step."""
@@ -95,6 +105,8 @@ class Progress:
             for name, value in figures.items():
                 if name != "documents":
                     self._writer.add_scalar(f"validation/{name}", value, step)
+        if self._bar is not None:
+            self._bar.update(self._task, description=self._said)
         log.info("validation", step=step, **figures)
 
     def end(self) -> None:

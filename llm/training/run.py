@@ -225,18 +225,22 @@ def _work(run: _Run, rank: int, meeting: str) -> None:
         run.optimizer.step()
         run.step += 1
         run.losses.append(round(total.item(), 4))
+        elapsed = time.monotonic() - begin
+        if not rank:
+            left = elapsed / (run.step - first) * (run.last - run.step)
+            rate_now = run.optimizer.param_groups[0]["lr"]
+            run.progress.stepped(run.step, run.losses[-1], rate_now, run.seconds + elapsed, left)
         if run.dev and run.step % each == 0:
+            if not rank:
+                run.progress.validating()
             run.epochs.append(_evaluate(run, rank, reader))
             if _best(run.epochs) == len(run.epochs) - 1:
                 run.best = {name: tensor.clone() for name, tensor in get_peft_model_state_dict(run.model).items()}
+            if not rank:
+                run.progress.validated(run.step, run.epochs[-1])
         if rank:
             continue
         elapsed = time.monotonic() - begin
-        left = elapsed / (run.step - first) * (run.last - run.step)
-        rate_now = run.optimizer.param_groups[0]["lr"]
-        run.progress.stepped(run.step, run.losses[-1], rate_now, run.seconds + elapsed, left)
-        if run.dev and run.step % each == 0:
-            run.progress.validated(run.step, run.epochs[-1])
         if run.step % config.checkpoint_every == 0 or run.step % each == 0 or run.step == run.last:
             state = {"epochs": run.epochs, "best": run.best} | {
                 "fingerprint": run.fingerprint,

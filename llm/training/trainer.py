@@ -145,8 +145,11 @@ def _watcher(trainer: Any, progress: Progress, config: RunConfig, last: int | No
             if not state.is_world_process_zero or "loss" not in logs:
                 return
             passed = time.monotonic() - self.began
-            left = passed / max(1, state.global_step - self.first) * (state.max_steps - state.global_step)
+            end = state.max_steps if last is None else min(last, state.max_steps)
+            left = passed / max(1, state.global_step - self.first) * (end - state.global_step)
             progress.stepped(state.global_step, logs["loss"], logs["learning_rate"], before + passed, left)
+            if state.global_step % args.eval_steps == 0 and args.eval_strategy != "no":
+                progress.validating()
 
         def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             losses = _validation_of(state.log_history)
