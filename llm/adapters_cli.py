@@ -78,7 +78,7 @@ def compare(
     """A paired test of two adapters' answers, written into the new one's card."""
     from llm.adapters import AdapterError, load_adapter
     from llm.compare import compare as run
-    from llm.evaluation.documents import content_digest, documents_named
+    from llm.evaluation.documents import content_digest, documents_named, labels_digest
     from llm.registry import write_comparison
     from llm.triage.answers import read_answers
     from yuqing.adapters import read_card, stored
@@ -100,7 +100,7 @@ def compare(
             loaded = load_adapter(other)
             known = {"adapter": loaded.served_name, "sha256": loaded.digest}
     result = run([document.sentiment for document in labelled], *labels)
-    data = {"data": documents, "data_sha256": content_digest(labelled)}
+    data = {"data": documents, "data_sha256": content_digest(labelled), "labels_sha256": labels_digest(labelled)}
     comparison = {"with": known, **data, **result}
     write_comparison(new, comparison)
     typer.echo(json.dumps(comparison, ensure_ascii=False))

@@ -39,7 +39,7 @@ def evaluate(
     """Measure triage, the language model and their ensemble on labelled documents; writes report.md and report.json."""
     from llm.evaluation import floors as gate
     from llm.evaluation.answers import Wanted
-    from llm.evaluation.documents import content_digest, documents_named
+    from llm.evaluation.documents import documents_named
     from llm.evaluation.measure import ENGINES, run
     from llm.evaluation.report import figures_of, write
 
@@ -58,8 +58,7 @@ def evaluate(
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
     labelled = documents_named(documents)[:limit]
-    digest = content_digest(labelled)
-    known = gate.read_floors(floors, digest) if floors else {}
+    known = gate.read_floors(floors, labelled) if floors else {}
     if floors and not known and not raise_floors:
         raise YuqingError(f"{floors} holds no floors", cure="make them of this run's figures with --raise-floors")
     gate.check_engines(known, wanted)
@@ -74,7 +73,7 @@ def evaluate(
         typer.echo(path.read_text(encoding="utf-8"))
         typer.echo(f"written: {path}")
     if floors and raise_floors:
-        gate.write_floors(floors, gate.raised(known, report["engines"]), digest)
+        gate.write_floors(floors, gate.raised(known, report["engines"]), labelled)
     if misses:
         for miss in misses:
             typer.echo(miss, err=True)

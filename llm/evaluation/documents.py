@@ -44,11 +44,17 @@ class LabelledDocument(LabelledNews):
     companies: tuple[LabelledCompany, ...] = ()
 
 
+class _Quote(BaseModel):
+    quote: str = Field(min_length=1)
+    start: int = Field(ge=0)
+
+
 class _Company(BaseModel):
     name: str = Field(min_length=1)
     aliases: tuple[str, ...] = ()
     sentiment: Sentiment
-    evidence: tuple[int | str, ...] = ()  # numbers of `lines` from 1, or quotes of the text
+    # Numbers of `lines` from 1; quotes of the text, at their first place; or quotes with the character where they start.
+    evidence: tuple[int | str | _Quote, ...] = ()
     risk: int | None = Field(None, ge=0, le=4)
     types: tuple[str, ...] = ()
 
@@ -66,7 +72,9 @@ class _Document(BaseModel):
 
 
 def _spans(company: _Company, text: str, lines: Sequence[str]) -> tuple[Span, ...]:
-    """Where the company's evidence lies in the text. Raises ValueError for a number or a quote that is not there."""
+    """Where the company's evidence lies in the text, of quotes without a place the first. Raises ValueError for a number or a
+    quote that is not there.
+    """
     starts = np.cumsum([0, *(len(line) + 1 for line in lines)])
     found = []
     for each in company.evidence:
@@ -74,6 +82,10 @@ def _spans(company: _Company, text: str, lines: Sequence[str]) -> tuple[Span, ..
             if not 1 <= each <= len(lines):
                 raise ValueError(f"evidence of {company.name} is line {each} of {len(lines)}")
             found.append((int(starts[each - 1]), int(starts[each]) - 1))
+        elif isinstance(each, _Quote):
+            if not text.startswith(each.quote, each.start):
+                raise ValueError(f"evidence of {company.name} is not at character {each.start}: {each.quote[:30]!r}")
+            found.append((each.start, each.start + len(each.quote)))
         elif each and each in text:
             found.append((text.index(each), text.index(each) + len(each)))
         else:
@@ -110,7 +122,7 @@ def read_documents(path: Path) -> list[LabelledDocument]:
     """The documents of a JSON-lines file: {"title", "text", "sentiment", "companies"?, "id"?, "part"?} a line.
 
     `lines` (a list) may stand for `text`; companies are {"name", "aliases"?, "sentiment", "evidence"?, "risk"?,
-    "types"?}, whose evidence is numbers of lines or quotes of the text.
+    "types"?}, whose evidence is numbers of lines, quotes of the text, or {"quote", "start"} for one that occurs several times.
 
     Raises DatasetError naming the line, or when there is no document.
     """
@@ -161,6 +173,23 @@ def companies_digest(documents: Sequence[LabelledDocument]) -> str:
     """sha256 of the companies that whole answers are asked about, with the names that the texts use for them."""
     asked = [[[each.company.name, *each.company.aliases] for each in document.companies] for document in documents]
     return _digest(json.dumps(asked, ensure_ascii=False))
+
+
+def labels_digest(documents: Sequence[LabelledDocument]) -> str:
+    """sha256 of what people said of these documents (sentiments, companies' evidence, risk): what floors and comparisons hold
+    for, beside the texts.
+    """
+    said = [
+        [
+            document.sentiment,
+            [
+                [each.company.name, each.sentiment, sorted(each.evidence), each.risk, sorted(each.types)]
+                for each in document.companies
+            ],
+        ]
+        for document in documents
+    ]
+    return _digest(json.dumps(said, ensure_ascii=False))
 
 
 def _digest(content: str) -> str:

@@ -1,21 +1,22 @@
 """A gate: figures that a run must reach, in a file whose floors only rise.
 
-    {"sha256": "...", "llm": {"accuracy": 0.71, "macro_f1": 0.62, "ece_most": 0.07}, "triage": {...}}
+    {"sha256": "...", "labels_sha256": "...", "llm": {"accuracy": 0.71, "macro_f1": 0.62, "ece_most": 0.07}, "triage": {...}}
 
-A name ending in `_most` is the most that a figure may be. `sha256` (of the documents) is optional: with it the floors are for these
-documents alone.
+A name ending in `_most` is the most that a figure may be. `sha256` (of the documents' texts) and `labels_sha256` (of what people
+said of them) are optional: with them the floors are for these documents, labelled so, alone.
 """
 
 import difflib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from llm.evaluation.documents import LabelledDocument, content_digest, labels_digest
 from llm.inews import DatasetError
 
 MOST = "_most"
-DIGEST = "sha256"
+DIGEST, LABELS = "sha256", "labels_sha256"
 # What a file that did not exist begins with; speeds are a machine's, not a model's.
 FIRST = ("documents", "accuracy", "macro_f1", "ece_most", "answered", "valid_json", "company_macro_f1", "grounded")
 
@@ -32,11 +33,14 @@ def _figure(engine: str, name: str, figures: Mapping[str, Any]) -> float:
     return float(figures[key])
 
 
-def read_floors(path: Path, digest: str) -> Floors:
-    """The floors of a file; {} when there is none. Raises DatasetError when it is not of that form, or for other documents."""
+def read_floors(path: Path, documents: Sequence[LabelledDocument]) -> Floors:
+    """The floors of a file; {} when there is none. Raises DatasetError when it is not of that form, for other documents, or for
+    other labels of these.
+    """
+    digest, labels = content_digest(documents), labels_digest(documents)
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-        known = read.pop(DIGEST, digest)
+        known, said = read.pop(DIGEST, digest), read.pop(LABELS, labels)
         floors = {
             str(engine): {str(name): float(value) for name, value in each.items()} for engine, each in read.items()
         }
@@ -48,6 +52,11 @@ def read_floors(path: Path, digest: str) -> Floors:
         raise DatasetError(
             f"the floors in {path} are for other documents (sha256 {known[:12]}…, these are {digest[:12]}…)",
             cure="evaluate those, or keep floors of these in another file",
+        )
+    if said != labels:
+        raise DatasetError(
+            f"the labels of these documents are others than when the floors in {path} were made",
+            cure="evaluate them with the labels of then, or begin floors anew in another file with --raise-floors",
         )
     return floors
 
@@ -96,6 +105,7 @@ def raised(floors: Floors, engines: Mapping[str, Mapping[str, Any]]) -> Floors:
     return result
 
 
-def write_floors(path: Path, floors: Floors, digest: str) -> None:
-    """Write the file with the digest of the documents that they are for."""
-    path.write_text(json.dumps({DIGEST: digest, **floors}, indent=1) + "\n", encoding="utf-8")
+def write_floors(path: Path, floors: Floors, documents: Sequence[LabelledDocument]) -> None:
+    """Write the file with the digests of the documents and labels that they are for."""
+    digests = {DIGEST: content_digest(documents), LABELS: labels_digest(documents)}
+    path.write_text(json.dumps({**digests, **floors}, indent=1) + "\n", encoding="utf-8")

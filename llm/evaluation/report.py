@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from llm.evaluation.documents import LabelledDocument, content_digest
+from llm.evaluation.documents import LabelledDocument, content_digest, labels_digest
 from llm.evaluation.figures import Read, engine_figures, paired
 from yuqing.contracts import SENTIMENTS
 
@@ -50,6 +50,7 @@ def figures_of(found: Evaluation) -> dict[str, Any]:
         "data": {
             "name": found.name,
             "sha256": content_digest(found.documents),
+            "labels_sha256": labels_digest(found.documents),
             "documents": len(found.documents),
             "labels": dict(Counter(each.sentiment for each in found.documents)),
             "companies": sum(len(each.companies) for each in found.documents),
@@ -86,7 +87,10 @@ def markdown(report: Mapping[str, Any], misses: Sequence[str] | None, pictures: 
     data, engines = report["data"], report["engines"]
     labels = ", ".join(f"{data['labels'].get(label, 0)} {label}" for label in SENTIMENTS)
     lines = [f"# Evaluation on {data['name']}", ""]
-    lines += [f"{data['documents']} documents ({labels}), {data['companies']} companies; sha256 {data['sha256'][:16]}…"]
+    lines += [
+        f"{data['documents']} documents ({labels}), {data['companies']} companies; sha256 {data['sha256'][:16]}…, of the labels "
+        f"{data['labels_sha256'][:16]}…"
+    ]
     served = report["answered_by"].get("served")
     if served:
         lines += [

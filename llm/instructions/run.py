@@ -78,7 +78,7 @@ def _document_line(document: LabelledDocument) -> dict[str, Any]:
             "name": each.company.name,
             "aliases": list(each.company.aliases),
             "sentiment": each.sentiment,
-            "evidence": [document.text[start:end] for start, end in each.evidence],
+            "evidence": [{"quote": document.text[start:end], "start": start} for start, end in each.evidence],
         }
         | ({"risk": each.risk, "types": list(each.types)} if each.risk is not None else {})
         for each in document.companies

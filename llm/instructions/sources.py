@@ -121,6 +121,14 @@ def read_file(path: Path) -> Found:
     return _documents(records)
 
 
+def _placed(quote: Mapping[str, Any], text: str) -> dict[str, Any] | str:
+    """A correction's quote at its place; without one that holds for this text, at the first where it stands."""
+    start = quote.get("start")
+    if isinstance(start, int) and start >= 0 and text.startswith(quote["quote"], start):
+        return {"quote": quote["quote"], "start": start}
+    return str(quote["quote"])
+
+
 def from_corrections(records: Iterable[tuple[str, Any]]) -> Found:
     """One document for all corrected companies of a text. They are for training alone: analysts correct companies, so the
     document's own sentiment is what the analysis says of it (`document_sentiment`), or triage where nobody kept it.
@@ -137,7 +145,7 @@ def from_corrections(records: Iterable[tuple[str, Any]]) -> Found:
                 "sentiment": record["sentiment"],
                 "risk": record["risk_level"],
                 "types": tuple(record["risk_types"]),
-                "evidence": tuple(quote["quote"] for quote in record["evidence"]),
+                "evidence": tuple(_placed(quote, record["text"]) for quote in record["evidence"]),
             }
             found = texts.setdefault(key, {"title": record["title"], "text": record["text"], "companies": []})
             found["sentiment"] = record.get("document_sentiment") or found.get("sentiment")

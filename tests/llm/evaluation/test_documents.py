@@ -30,6 +30,10 @@ def _with(**changes: Any) -> str:
         (_with(companies=[{"name": "滴滴"}]), "companies.0.sentiment"),
         (_with(companies=[{"name": "滴滴", "sentiment": "neutral", "evidence": ["美团"]}]), "not in the text"),
         (_with(companies=[{"name": "滴滴", "sentiment": "neutral", "evidence": [2]}]), "line 2 of 0"),
+        (
+            _with(companies=[{"name": "滴滴", "sentiment": "neutral", "evidence": [{"quote": "道歉", "start": 1}]}]),
+            "not at character 1",
+        ),
         ("[" * 100_000, "recursion"),
     ],
 )
@@ -62,6 +66,16 @@ def test_evidence_is_where_its_line_or_quote_stands(lines: list[str], data: st.D
     by_quote = document_of({**record, "companies": [company], "text": by_lines.text}, "1")
     ((start, end),) = by_quote.companies[0].evidence
     assert by_quote.text[start:end] == lines[number - 1]
+
+
+@given(st.text("甲乙。", min_size=1, max_size=30), st.data())
+def test_a_quote_with_its_place_is_there_wherever_else_it_stands(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    placed = {"quote": text[start:end], "start": start}
+    company = {"name": "甲", "sentiment": "neutral", "evidence": [placed]}
+    record = {"title": "题", "text": text, "sentiment": "neutral", "companies": [company]}
+    assert document_of(record, "1").companies[0].evidence == ((start, end),)
 
 
 def test_documents_are_known_by_their_content() -> None:

@@ -1,10 +1,12 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm.evaluation.documents import content_digest, document_of
 from llm.evaluation.floors import Floors, misses, raised, read_floors, write_floors
 from llm.inews import DatasetError
 
@@ -37,14 +39,31 @@ def test_a_floor_without_its_figure_names_the_nearest() -> None:
     assert raised(floors, FIGURES)["ensemble"] == floors["ensemble"]
 
 
-def test_floors_of_other_documents_are_refused(tmp_path: Path) -> None:
+def test_floors_of_other_documents_and_of_other_labels_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "floors.json"
-    assert read_floors(path, "a" * 64) == {}
-    write_floors(path, raised({}, FIGURES), "a" * 64)
-    assert read_floors(path, "a" * 64) == {"llm": {"documents": 100, "accuracy": 0.8, "ece_most": 0.05}}
+    company = {"name": "滴滴", "sentiment": "negative", "evidence": ["滴滴道歉"], "risk": 2}
+    record = {"title": "题", "text": "滴滴道歉。美团没有。", "sentiment": "negative", "companies": [company]}
+    documents = [document_of(record, "1")]
+    assert read_floors(path, documents) == {}
+    write_floors(path, raised({}, FIGURES), documents)
+    floors = {"llm": {"documents": 100, "accuracy": 0.8, "ece_most": 0.05}}
+    assert read_floors(path, documents) == floors
     with pytest.raises(DatasetError, match="other documents"):
-        read_floors(path, "b" * 64)
+        read_floors(path, [document_of({**record, "title": "另题"}, "1")])
+    changes: tuple[dict[str, Any], ...] = (
+        {"sentiment": "neutral"},
+        {"evidence": ["道歉"]},
+        {"risk": 3},
+        {"risk": None},
+    )
+    relabelled = [{**record, "sentiment": "neutral"}, *({**record, "companies": [company | each]} for each in changes)]
+    for each in relabelled:
+        assert content_digest([document_of(each, "1")]) == content_digest(documents)
+        with pytest.raises(DatasetError, match="labels of these documents are others"):
+            read_floors(path, [document_of(each, "1")])
+    path.write_text(json.dumps(floors))
+    assert read_floors(path, [document_of(relabelled[0], "1")]) == floors, "a file without digests is for any documents"
     for text in ("{", json.dumps([1]), json.dumps({"llm": {"accuracy": "high"}}), json.dumps({"llm": 1})):
         path.write_text(text)
         with pytest.raises(DatasetError, match="cannot be read"):
-            read_floors(path, "a" * 64)
+            read_floors(path, documents)

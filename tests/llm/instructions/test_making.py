@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm.analysis.prompts import Company
 from llm.analysis.schema import read_answer
 from llm.dataset import read_samples, text_key
-from llm.evaluation.documents import LabelledDocument, document_of, read_documents
+from llm.evaluation.documents import LabelledCompany, LabelledDocument, document_of, read_documents
 from llm.inews import DatasetError
 from llm.instructions.build import whole_sample
 from llm.instructions.checks import split, without_duplicates
-from llm.instructions.run import make
+from llm.instructions.run import _document_line, make
 from yuqing.contracts import SENTIMENTS
 from yuqing.settings import load_settings
 
@@ -62,6 +63,13 @@ def test_a_sample_says_what_people_labelled() -> None:
     assert (answer.sentiment, didi.sentiment, didi.risk, didi.evidence) == ("neutral", "negative", 3, [2])
     assert (meituan.sentiment, meituan.risk, meituan.types, meituan.evidence) == ("positive", 0, [], [3])
     assert "不存在" not in sample.answer
+
+
+def test_evidence_that_stands_twice_is_read_back_at_its_place() -> None:
+    company = LabelledCompany(Company("滴滴"), "negative", ((7, 11), (0, 4)), 2, ("舆论危机",))
+    written = LabelledDocument("题", "滴滴道歉。又，滴滴道歉。", "negative", "a", "dev", (company,))
+    line = json.loads(json.dumps(_document_line(written)))
+    assert document_of({**line, "part": "dev"}, "1") == written
 
 
 def test_shares_are_those_of_all_documents_without_a_split() -> None:
@@ -121,7 +129,9 @@ def test_a_set_is_made_with_its_report(tmp_path: Path) -> None:
     assert not {text_key(each) for each in dev} & {
         text_key(each) for each in read_documents(out / "test.documents.jsonl")
     }
+    labelled = {each.text: each.companies for each in read_documents(ENTITIES)}
     assert any(each.companies and each.companies[0].evidence for each in dev)
+    assert all(each.companies == labelled[each.text] for each in dev if each.companies)
     assert "another label" in (out / "report.md").read_text(encoding="utf-8")
 
 

@@ -65,8 +65,8 @@ def test_what_cannot_be_used_is_told_with_its_line(tmp_path: Path) -> None:
 def test_a_texts_corrections_become_one_document_for_training() -> None:
     one = {
         "doc_id": "d", "company_id": 1, "content_hash": "h", "company": "滴滴", "title": "滴滴与美团",
-        "text": "滴滴道歉。美团上市。", "sentiment": "negative", "risk_level": 3, "risk_types": ["舆论危机"],
-        "evidence": [{"quote": "滴滴道歉", "start": 0, "end": 4}],
+        "text": "滴滴道歉。美团上市。滴滴道歉。", "sentiment": "negative", "risk_level": 3, "risk_types": ["舆论危机"],
+        "evidence": [{"quote": "滴滴道歉", "start": 10, "end": 14}, {"quote": "美团上市", "start": 0, "end": 4}],
     }  # fmt: skip
     other = one | {"company_id": 2, "company": "美团", "sentiment": "positive", "risk_level": 0, "risk_types": [],
                    "evidence": [], "document_sentiment": "neutral"}  # fmt: skip
@@ -74,7 +74,7 @@ def test_a_texts_corrections_become_one_document_for_training() -> None:
     (document,) = documents
     assert (document.part, document.sentiment) == ("train", "neutral")
     didi, meituan = document.companies
-    assert (didi.sentiment, didi.risk, didi.types, didi.evidence) == ("negative", 3, ("舆论危机",), ((0, 4),))
+    assert (didi.sentiment, didi.risk, didi.types, didi.evidence) == ("negative", 3, ("舆论危机",), ((10, 14), (5, 9)))
     assert (meituan.company.name, meituan.sentiment) == ("美团", "positive")
     assert [each.where for each in dropped] == ["3", "4"]
     # Without what the analysis said of the document, triage says it.
