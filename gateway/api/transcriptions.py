@@ -1,6 +1,7 @@
 """/v1/audio/transcriptions, in the shape that OpenAI gave it; /v1/transcriptions: what became of a recording."""
 
 import asyncio
+import zlib
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -36,7 +37,7 @@ router = APIRouter(prefix="/v1", tags=["transcriptions"], responses=PROBLEMS)
 Format = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Sha256 = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the recording, 64 hex digits")]
 Viewer = Annotated[Caller, Depends(key_with("viewer"))]
-_STAGE = "asr"  # whose failures are kept under quarantine/asr/
+STAGE = "asr"  # whose failures are kept under quarantine/asr/
 _TEXT = {"schema": {"type": "string"}}
 _TEXTS = {"text": (as_text, "text/plain"), "srt": (as_srt, "application/x-subrip"), "vtt": (as_vtt, "text/vtt")}
 
@@ -168,12 +169,12 @@ def _read_form(gateway: Gateway, upload: Received) -> TranscriptionForm:
     return form
 
 
-def _failure(gateway: Gateway, sha256: str, day: datetime) -> str:
-    """Why the worker gave the recording up, as it noted in its quarantine."""
+def failure_of(gateway: Gateway, sha256: str, day: datetime) -> str | None:
+    """Why the worker gave the recording up, as it noted in its quarantine; `day` is when the recording came. None: nobody knows."""
     try:
-        return str(quarantine.read(gateway.store, quarantine.key_of(_STAGE, sha256, day))[-1]["reason"])
-    except (YuqingError, ValueError, OSError, EOFError, LookupError):
-        return "the transcription ended without a transcript; upload the recording again"
+        return str(quarantine.read(gateway.store, quarantine.key_of(STAGE, sha256, day))[-1]["reason"])
+    except (YuqingError, ValueError, OSError, EOFError, LookupError, zlib.error):
+        return None
 
 
 async def _state(gateway: Gateway, team_id: int, sha256: str) -> TranscriptionState:
@@ -185,7 +186,8 @@ async def _state(gateway: Gateway, team_id: int, sha256: str) -> TranscriptionSt
         day = await stored_at(connection, sha256)
     error = None
     if found.status == "failed":
-        error = await asyncio.to_thread(_failure, gateway, sha256, day)
+        error = await asyncio.to_thread(failure_of, gateway, sha256, day)
+        error = error or "the transcription ended without a transcript; upload the recording again"
     elif found.status == "cancelled":
         error = "an operator took it out of the queue; upload the recording again"
     return TranscriptionState(**asdict(found), error=error, text=transcript.text if transcript else None)

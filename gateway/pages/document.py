@@ -1,5 +1,10 @@
 """/documents/{doc_id}: one document with its proof, and corrections; /media/{sha256}: its recording, for the player."""
 
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -12,6 +17,7 @@ from gateway.api.companies import CompanyPath
 from gateway.api.corrections import ChangedVerdict, Withdrawal, change_verdict
 from gateway.api.documents import DocId
 from gateway.api.media import Sha256
+from gateway.api.transcriptions import STAGE, failure_of
 from gateway.auth import Caller, demand
 from gateway.etags import etag
 from gateway.media import media_response
@@ -21,7 +27,8 @@ from gateway.pages.rendering import language_of, remember_preferences, render
 from gateway.pages.strings import translate
 from gateway.problems import Problem, bad_request, not_found, reason_of
 from gateway.queries.reading import read_document
-from gateway.resources import gateway_of
+from gateway.queries.transcriptions import Status, progress_of
+from gateway.resources import Gateway, gateway_of
 from yuqing.contracts import RISK_TYPES
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(remember_preferences)])
@@ -43,13 +50,37 @@ def _back(request: Request) -> str:
     return "/"
 
 
+@dataclass(frozen=True)
+class Unheard:
+    """Why a recording has no transcript: how far it is, what the worker said of one that failed, and where that is kept."""
+
+    status: Status
+    reason: str | None = None
+    kept: str | None = None
+
+
+async def _unheard(gateway: Gateway, waiting: Mapping[str, tuple[Status, datetime]]) -> dict[str, Unheard]:
+    async def one(sha256: str, status: Status, came: datetime) -> Unheard:
+        reason = await asyncio.to_thread(failure_of, gateway, sha256, came) if status == "failed" else None
+        if reason is None:
+            return Unheard(status)
+        # The worker names the file, which is called by its hash.
+        plain = re.sub(rf"\S*{sha256}\S*", "the file", reason)
+        return Unheard(status, plain, f"/operations/quarantine/{STAGE}/{came.astimezone(UTC):%Y-%m-%d}/{sha256}")
+
+    found = await asyncio.gather(*(one(sha256, *state) for sha256, state in waiting.items()))
+    return dict(zip(waiting, found, strict=True))
+
+
 @router.get("/documents/{doc_id}")
 async def document(request: Request, doc_id: DocId, caller: SignedIn) -> Response:
     """The text with mentions and evidence marked, beside the verdicts."""
     async with gateway_of(request).reading.connect() as connection:
         found = await read_document(connection, caller.team_id, doc_id)
-    if found is None:
-        raise not_found(f"document {doc_id}")
+        if found is None:
+            raise not_found(f"document {doc_id}")
+        silent = [each.sha256 for each in found.recordings if each.duration_s is None]
+        waiting = await progress_of(connection, silent) if silent else {}
     text_marks = marks.text_marks(found)
     judged = {verdict.company_id for verdict in found.verdicts}
     unjudged = {span.company_id: span.company for span in found.mentions if span.company_id not in judged}
@@ -69,6 +100,7 @@ async def document(request: Request, doc_id: DocId, caller: SignedIn) -> Respons
         back=_back(request),
         marked_sentiments={mark.sentiment for mark in text_marks},
         anchors={mark.anchor for mark in text_marks},
+        unheard=await _unheard(gateway_of(request), waiting),
     )
 
 

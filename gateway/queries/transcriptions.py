@@ -1,5 +1,6 @@
 """Recordings that teams upload, and how far the transcription of a recording is: by tables and the queue, as stages meet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -120,6 +121,14 @@ async def status_of(connection: AsyncConnection, sha256: str) -> Status:
     joined = statement.outerjoin(transcript, true()).outerjoin(job, true()).where(Media.sha256 == sha256)
     status: Status = (await connection.execute(joined)).scalar_one()
     return status
+
+
+async def progress_of(connection: AsyncConnection, recordings: Sequence[str]) -> dict[str, tuple[Status, datetime]]:
+    """How far each of these recordings is, by its hash, and since when it is known; one statement."""
+    transcript, job = _latest_transcript(), _latest_job()
+    statement = select(Media.sha256, _status(transcript, job), Media.created_at).select_from(Media)
+    joined = statement.outerjoin(transcript, true()).outerjoin(job, true()).where(Media.sha256.in_(recordings))
+    return {sha256: (status, known) for sha256, status, known in await connection.execute(joined)}
 
 
 async def read_transcript(connection: AsyncConnection, sha256: str) -> Transcript | None:

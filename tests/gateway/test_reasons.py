@@ -69,6 +69,19 @@ def test_what_is_wrong_with_a_company(company: dict[str, object], chinese: str) 
     assert told("zh", str(error.value.errors()[0]["msg"]).removeprefix("Value error, ")) == chinese
 
 
+@pytest.mark.parametrize(
+    ("reason", "chinese"),
+    [
+        ("the file has 12.5 MiB, more than the 8.0 MiB that are allowed", "文件有 12.5 MiB，超过允许的 8.0 MiB。"),
+        ("the file has no audio track (it holds subtitle, video)", "文件没有声音轨道，只有：subtitle, video。"),
+        ("the file is longer than the 0.5 hours that are allowed", "录音超过允许的 0.5 小时。"),
+        ("the file is encrypted (DRM)", "文件有版权保护（DRM），无法解密。"),
+    ],
+)
+def test_why_a_recording_has_no_transcript(reason: str, chinese: str) -> None:
+    assert told("zh", reason) == chinese
+
+
 def test_a_scope_that_is_missing() -> None:
     with pytest.raises(Problem) as refused:
         demand(Caller(1, 1, "公关部", "测试", "yq_abcdef", "viewer"), "analyst")

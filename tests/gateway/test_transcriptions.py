@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,9 @@ from tests.asr.media import write
 from tests.gateway import rows
 from tests.gateway.conftest import RECORDING, running
 from tests.gateway.test_keys import bearer, is_problem
+from tests.gateway.test_pages import sign_in
 from yuqing import quarantine
+from yuqing.jobs import TRANSCRIBE, Job, defer_in_transaction
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings
 
@@ -225,6 +228,47 @@ def test_uploads_are_listed_and_failures_told(
     cancelled = api.get(f"/v1/transcriptions/{listed[0]}").json()
     assert cancelled["status"] == "cancelled" and cancelled["error"] in answers[0].json()["detail"]
     assert send(api, sent[2]).json()["status"] == "queued"
+
+
+@pytest.mark.service
+def test_a_documents_page_says_why_its_recording_has_no_transcript(
+    anonymous: httpx.Client, key: str, database: Engine, store: ObjectStore, settings: Settings
+) -> None:
+    store.ensure_bucket()
+    content = b"ID3" + b"\x07" * 100
+    with database.begin() as connection:
+        sha256 = rows.add_media(connection, content)
+        rows.add_company(connection, "公关部", "云岭通信")
+        doc_id = rows.add_story(connection, rows.Story("云岭通信节目", "云岭通信。", media=sha256))
+        operator = rows.add_key(connection, "公关部", "operator")
+        lock = f"{TRANSCRIBE}:{sha256}"
+        defer_in_transaction(connection, [Job(TRANSCRIBE, TRANSCRIBE, {"media_sha256": sha256}, lock)])
+    store.put(f"media/{sha256[:2]}/{sha256}.bin", content)
+    assert sign_in(anonymous, key).status_code == 303
+    zh, en = {"Accept-Language": "zh"}, {"Accept-Language": "en"}
+
+    def page(language: dict[str, str]) -> str:
+        return anonymous.get(f"/documents/{doc_id}", headers=language).text
+
+    assert "尚未转写" in page(zh) and "Not transcribed yet" in page(en)
+    counts = asyncio.run(work(Worker(settings, store, database, Transcriber(settings)), follow=False))
+    assert counts.failed == 1
+    told = page(zh)
+    assert "无法转写：文件不是可以读取的音频或视频（" in told and "尚未转写" not in told
+    assert "could not be transcribed: the file is no audio or video that can be read: " in page(en)
+    assert "/operations/quarantine" not in told, "what an analyst may not see is not linked"
+    with database.connect() as connection:
+        came = connection.execute(text("SELECT created_at FROM media")).scalar_one()
+    with httpx.Client(base_url=anonymous.base_url, trust_env=False) as other:
+        sign_in(other, operator)
+        link = re.search(r'href="(/operations/quarantine/asr/[^"]+)"', other.get(f"/documents/{doc_id}").text)
+        assert link and "no audio or video that can be read" in other.get(link[1]).text
+    store.delete(quarantine.key_of("asr", sha256, came))
+    assert "无法转写。" in page(zh), "the reason was deleted by age"
+    for state, words in (("cancelled", "移出了队列"), ("doing", "正在转写")):
+        with database.begin() as connection:
+            connection.execute(text(f"UPDATE procrastinate_jobs SET status = '{state}'"))
+        assert words in page(zh)
 
 
 @pytest.mark.service

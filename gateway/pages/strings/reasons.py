@@ -35,6 +35,17 @@ _CHINESE: tuple[tuple[str, str], ...] = (
         "exclude word '(.+)' is one of the names, which would never be found",
         "排除词“{1}”就是名称之一，会使它永远匹配不到。",
     ),
+    # recordings without a transcript (asr/audio.py, asr/worker.py), with "the file" in place of its name
+    (r"the file is no audio or video that can be read: (.+)", "文件不是可以读取的音频或视频（{1}）。"),
+    (r"the file is empty", "文件是空的。"),
+    (r"the file has no audio track \(it holds (.+)\)", "文件没有声音轨道，只有：{1}。"),
+    (r"the file has an audio track without sound", "文件的声音轨道里没有声音。"),
+    (r"the file: the audio track is damaged: (.+)", "声音轨道已损坏（{1}）。"),
+    (r"the file is encrypted \(DRM\)", "文件有版权保护（DRM），无法解密。"),
+    (r"the file has ([\d.]+) MiB, more than the ([\d.]+) MiB that are allowed", "文件有 {1} MiB，超过允许的 {2} MiB。"),
+    (r"the file is longer than the (\S+) hours that are allowed", "录音超过允许的 {1} 小时。"),
+    (r"the file does not exist", "对象存储里已经没有这个文件。"),
+    (r"the file holds other bytes: .+", "文件的内容与登记的不符。"),
     # boolean queries
     (r"at character (\d+): (.+)", "第 {1} 个字处：{t2}"),
     ("this parenthesis is never closed", "这个括号没有闭合。"),
