@@ -61,8 +61,13 @@ class Progress:
         if self._tensorboard and self._writer is None:
             from tensorboardX import SummaryWriter
 
-            folder = str(self._out / "tensorboard")
-            self._writer = SummaryWriter(folder, purge_step=self._begun + 1, flush_secs=FLUSHED_S)
+            # Files are named by the second, and one of the same name would be written over.
+            self._writer = SummaryWriter(
+                str(self._out / "tensorboard"),
+                purge_step=self._begun + 1,
+                flush_secs=FLUSHED_S,
+                filename_suffix=f".{self._begun}",
+            )
         if self._bar is None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
