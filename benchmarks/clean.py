@@ -6,14 +6,15 @@ Starts its own SeaweedFS and PostgreSQL in a temporary folder, with a watchlist 
 pages, 200 a batch, three in ten a reprint (benchmarks/material/news_pages.py). Prints one JSON line.
 
 The job is `yuqing clean`: Spark's Python workers read batches from S3, clean them, write Parquet to S3 and COPY rows to PostgreSQL,
-and the driver merges them. The loop is the same functions in the same order in this process, without Spark: the same batches from
-S3, the same Parquet, rows and merges, into the same tables, emptied before. It is checked that both bring the same.
+and the driver merges them. The loop is the same functions in the same order in one process, `yuqing clean` without Spark: the same
+batches from S3, the same Parquet, rows and merges, into the same tables, emptied before. It is checked that both bring the same.
 
     documents_per_cpu_s    of the job; CPU seconds are those of all processes, services included (cpu_s: by program)
-    seconds                wall time of the job, after spark_start_s: session, first plan and the workers' imports, once a run
+    seconds                wall time of the job from the command's start to its end, with the start of Java and Spark
+    spark_start_s          of a run over one document: what Spark costs before there is any work
     peak_mib               of the driver, its Java and the Python workers together, shared pages counted once (PSS)
-    growth_exponent        log10 of the CPU seconds by those of a tenth of the documents, both after Spark's start
-    ratio_to_loop          the loop's wall time by the job's with Spark's start; beyond 10,000 documents, of a tenth of them
+    growth_exponent        log10 of the CPU seconds by those of a tenth of the documents, both without those of spark_start_s
+    ratio_to_loop          the loop's wall time by the job's; beyond 10,000 documents, of a tenth of them
     steps                  documents per CPU-second of each step by itself, in this process
     signatures_per_cpu_s   beside datasketch's MinHash of the same 3-grams with as many permutations
     small_*                a run of 200 documents as it is after each crawl, without Spark
@@ -22,6 +23,8 @@ S3, the same Parquet, rows and merges, into the same tables, emptied before. It 
 import argparse
 import json
 import math
+import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -35,6 +38,7 @@ from typing import Any
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import psutil  # noqa: E402
+from pydantic import SecretStr  # noqa: E402
 from sqlalchemy import text  # noqa: E402
 
 from benchmarks.material.news_pages import record, write_batches  # noqa: E402
@@ -42,9 +46,7 @@ from cleaning import extract, metadata  # noqa: E402
 from cleaning.article import one_line  # noqa: E402
 from cleaning.decode import repair  # noqa: E402
 from cleaning.duplicates import PERMUTATIONS, SHINGLE, bands, signature  # noqa: E402
-from cleaning.job import clean_pending  # noqa: E402
 from cleaning.quality import reason_to_drop  # noqa: E402
-from cleaning.spark import spark_session  # noqa: E402
 from cleaning.stage import mentions_of  # noqa: E402
 from yuqing import telemetry, watchlist  # noqa: E402
 from yuqing.contracts import read_raw_document  # noqa: E402
@@ -160,7 +162,7 @@ def with_cleaning(settings: Settings, prefix: str, **cleaning: Any) -> Settings:
 
 
 def run(settings: Settings, usage: Usage, documents: int) -> dict[str, Any]:
-    """Clean so many documents into empty tables: seconds, cpu (by program), summary."""
+    """`yuqing clean` over so many documents into empty tables: seconds, cpu (by program), summary."""
     write_batches(ObjectStore.from_settings(settings), documents)
     pool = engine(settings)
     with pool.begin() as connection:
@@ -168,11 +170,27 @@ def run(settings: Settings, usage: Usage, documents: int) -> dict[str, Any]:
             text("TRUNCATE documents, reprint_groups, ledger, staged_articles, procrastinate_jobs CASCADE")
         )
     pool.dispose()
+    environment = {
+        **os.environ,
+        "YUQING_DATA_DIR": str(settings.state),
+        "YUQING_S3__ENDPOINT": str(settings.s3.endpoint),
+        "YUQING_S3__ACCESS_KEY": revealed(settings.s3.access_key),
+        "YUQING_S3__SECRET_KEY": revealed(settings.s3.secret_key),
+        "YUQING_S3__PREFIX": settings.s3.prefix,
+        "YUQING_DATABASE__URL": revealed(settings.database.url),
+        "YUQING_CLEANING__SPARK_FROM_BYTES": str(settings.cleaning.spark_from_bytes),
+    }
+    command = [sys.executable, "-m", "yuqing", "clean", "--json"]
     result: dict[str, Any] = {}
     with usage.measured(result):
-        summary = clean_pending(settings)
+        done = subprocess.run(command, env=environment, cwd=sys.path[0], stdout=subprocess.PIPE, check=True)
     print(f"{documents} documents: {result}", file=sys.stderr, flush=True)
-    return {**result, "summary": vars(summary)}
+    return {**result, "summary": json.loads(done.stdout)}
+
+
+def revealed(secret: SecretStr | None) -> str:
+    """A secret of the settings, for the environment of the command."""
+    return secret.get_secret_value() if secret else ""
 
 
 def steps(settings: Settings, documents: int) -> dict[str, float]:
@@ -238,35 +256,29 @@ def measure(settings: Settings, documents: int) -> dict[str, Any]:
     usage = Usage({process.pid for process in psutil.Process().children()})
     watch_companies(settings)
     small = run(with_cleaning(settings, "small"), usage, SMALL)
-    first = with_cleaning(settings, "first", spark_from_bytes=0)
-    start: dict[str, Any] = {}
-    with usage.measured(start):
-        session = spark_session(first)
-    cold = run(first, usage, 1)  # Java is warm and the workers have imported everything from here on
-    start_s, start_cpu = start["seconds"] + cold["seconds"], sum(start["cpu"].values()) + sum(cold["cpu"].values())
+    start = run(with_cleaning(settings, "first", spark_from_bytes=0), usage, 1)
     tenth = run(with_cleaning(settings, "tenth", spark_from_bytes=0), usage, documents // 10)
     job = run(with_cleaning(settings, "all", spark_from_bytes=0), usage, documents)
     peak = usage.peak
-    session.stop()
     side_by_side, compared = (documents, job) if documents <= LOOP_DOCUMENTS else (documents // 10, tenth)
     loop = run(with_cleaning(settings, "loop", spark_from_bytes=_NEVER), usage, side_by_side)
     usage.stop()
     assert loop["summary"] == compared["summary"], "job and loop must bring the same"
-    cpu, cpu_of_tenth, cpu_of_loop = (sum(part["cpu"].values()) for part in (job, tenth, loop))
+    cpu, cpu_of_tenth, cpu_of_loop, cpu_of_start = (sum(part["cpu"].values()) for part in (job, tenth, loop, start))
     return {
         "documents": documents,
         "documents_per_cpu_s": round(documents / cpu, 1),
         "seconds": round(job["seconds"], 1),
         "cpu_s": job["cpu"],
-        "spark_start_s": round(start_s, 1),
-        "spark_start_cpu_s": round(start_cpu, 1),
+        "spark_start_s": round(start["seconds"], 1),
+        "spark_start_cpu_s": round(cpu_of_start, 1),
         "peak_mib": peak // 2**20,
-        "growth_exponent": round(math.log10(cpu / cpu_of_tenth), 3),
+        "growth_exponent": round(math.log10((cpu - cpu_of_start) / (cpu_of_tenth - cpu_of_start)), 3),
         "loop_documents": side_by_side,
         "loop_seconds": round(loop["seconds"], 1),
         "loop_documents_per_cpu_s": round(side_by_side / cpu_of_loop, 1),
         "loop_cpu_s": loop["cpu"],
-        "ratio_to_loop": round(loop["seconds"] / (start_s + compared["seconds"]), 2),
+        "ratio_to_loop": round(loop["seconds"] / compared["seconds"], 2),
         "steps": steps(settings, min(documents, STEP_DOCUMENTS)),
         **signatures(min(documents, STEP_DOCUMENTS)),
         "small_documents": SMALL,

@@ -48,10 +48,16 @@ for argument do
 done
 exec "{program}" "$@"
 """
-    wrapper.parent.mkdir(parents=True, exist_ok=True)
-    if not wrapper.exists() or wrapper.read_text() != content:
-        partial = wrapper.with_name(f"java.{os.getpid()}")
+    write_program(wrapper, content)
+    return home
+
+
+def write_program(path: Path, content: str) -> Path:
+    """Write a script that can be run, at once for those who run it meanwhile; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != content:
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
         partial.write_text(content)
         partial.chmod(partial.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-        partial.replace(wrapper)
-    return home
+        partial.replace(path)
+    return path

@@ -3,19 +3,17 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
-from typing import TYPE_CHECKING
+from functools import partial
 
 from sqlalchemy import Connection, Engine, text
 
 from cleaning import publish, replay
 from cleaning.batches import STAGE, is_replay
 from cleaning.crawl_runs import load_reports
-from cleaning.s3source import read_batch
-from cleaning.stage import Attempt, Destination, clean_and_stage
+from cleaning.stage import Attempt, Destination, clean_batches
 from yuqing import ledger, watchlist
 from yuqing.contracts import now
 from yuqing.database import session
@@ -26,10 +24,9 @@ from yuqing.objects import ObjectInfo, ObjectStore
 from yuqing.settings import Settings
 from yuqing.telemetry import get_logger
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 log = get_logger("cleaning")
+
+_APART_S = 0.2  # a thread starts its job within some 50 ms
 
 
 class CleaningFailed(YuqingError):
@@ -58,14 +55,22 @@ class Summary:
 
 
 @dataclass(frozen=True)
+class _Cleaner:
+    """Cleans and stages batches under a run's name, with the watchlist of a moment; returns their receipts."""
+
+    run_id: str
+    companies: list[watchlist.WatchedCompany]
+    on_spark: bool
+    clean: Callable[[Sequence[str]], list[publish.Receipt]]
+
+
+@dataclass(frozen=True)
 class _Round:
     """Batches that are cleaned and staged: what their merge needs, and how long (seconds) the cleaning took."""
 
-    run_id: str
+    cleaner: _Cleaner
     started: datetime
-    companies: list[watchlist.WatchedCompany]
     receipts: list[publish.Receipt]
-    on_spark: bool
     seconds: float
 
 
@@ -139,22 +144,36 @@ def _settle(
     """Clean and merge all batches; yields each round's receipts.
 
     With Spark, executors clean the next rounds while the database merges one. Merges keep the order of the rounds, so that what
-    each batch is said to have brought does not depend on who was faster.
+    each batch is said to have brought does not depend on who was faster. While Spark starts, the driver cleans the first batches
+    itself, as long as there is more than a round for Spark.
     """
     tuning = settings.cleaning
-    rounds = in_rounds(pending, tuning.batches_a_round, tuning.bytes_a_round)
-    if not pending or sum(item.size for item in pending) < tuning.spark_from_bytes:
-        for batches in rounds:
-            yield _merge(settings, pool, _clean(settings, pool, store, batches, None), summary)
+    left = sum(item.size for item in pending)
+    if not pending or left < tuning.spark_from_bytes:
+        for batches in in_rounds(pending, tuning.batches_a_round, tuning.bytes_a_round):
+            here = _driver(settings, pool, store)
+            yield _merge(settings, pool, _clean(here, pool, store, batches), summary)
         return
-    spark = _spark(settings, pool, store, pending[0].key)
-    cleaned: deque[Future[_Round]] = deque()
-    finished = False
+    from cleaning.spark import cancel_jobs
+
     with ThreadPoolExecutor(tuning.rounds_at_once, "round") as threads:
+        starting = threads.submit(_executors, settings, pool, store, [item.key for item in pending])
+        cleaned: deque[Future[_Round]] = deque()
+        finished = False
         try:
-            for batches in rounds:
-                cleaned.append(threads.submit(_clean, settings, pool, store, batches, spark))
-                if len(cleaned) == tuning.rounds_at_once:
+            first = 0
+            while not starting.done() and left > tuning.bytes_a_round:
+                here = _driver(settings, pool, store)
+                yield _merge(settings, pool, _clean(here, pool, store, [pending[first].key]), summary)
+                left -= pending[first].size
+                first += 1
+            executors = starting.result()
+            for batches in in_rounds(pending[first:], tuning.batches_a_round, tuning.bytes_a_round):
+                cleaned.append(threads.submit(_clean, executors, pool, store, batches))
+                if len(cleaned) < tuning.rounds_at_once:
+                    # Spark works off jobs in the order in which they reach it, and the first round is waited for.
+                    wait([cleaned[-1]], timeout=_APART_S)
+                else:
                     yield _merge(settings, pool, cleaned.popleft().result(), summary)
             while cleaned:
                 yield _merge(settings, pool, cleaned.popleft().result(), summary)
@@ -162,7 +181,7 @@ def _settle(
         finally:
             if not finished:  # what is not merged yet stays pending
                 threads.shutdown(wait=False, cancel_futures=True)
-                spark.sparkContext.cancelAllJobs()
+                cancel_jobs()
 
 
 def in_rounds(pending: Sequence[ObjectInfo], most: int, most_bytes: int) -> Iterator[list[str]]:
@@ -188,33 +207,52 @@ def reprint_groups(connection: Connection) -> int:
     )
 
 
-def _spark(settings: Settings, pool: Engine, store: ObjectStore, batch: str) -> "SparkSession":
-    from cleaning.spark import spark_session
+def _driver(settings: Settings, pool: Engine, store: ObjectStore) -> _Cleaner:
+    """The driver itself: what executors do, for a few pages, for which starting Spark would take most of the time."""
+    companies, destination = _prepared(settings, pool, store)
+    clean = partial(
+        clean_batches,
+        companies=companies,
+        settings=settings.cleaning,
+        destination=destination,
+        attempt=Attempt(0, 0),
+    )
+    return _Cleaner(
+        destination.run_id,
+        companies,
+        False,
+        lambda batches: [publish.Receipt(**row) for part in clean(batches) for row in part.to_pylist()],
+    )
 
+
+def _executors(settings: Settings, pool: Engine, store: ObjectStore, batches: Sequence[str]) -> _Cleaner:
+    """Spark's executors, with a plan for all these batches."""
+    from cleaning.spark import plan, spark_session
+
+    companies, destination = _prepared(settings, pool, store)
     try:
-        return spark_session(settings)
+        clean = plan(spark_session(settings), settings, batches, companies, destination)
     except YuqingError:
         raise
     except Exception as error:
-        raise _explained(error, pool, store, batch) from error
+        raise _explained(error, pool, store, batches[0]) from error
+    return _Cleaner(destination.run_id, companies, True, clean)
 
 
-def _clean(
-    settings: Settings, pool: Engine, store: ObjectStore, batches: Sequence[str], spark: "SparkSession | None"
-) -> _Round:
-    """Clean some batches and stage their rows; without Spark when there is none."""
-    started, run_id = now(), new_ulid()
-    clock = time.perf_counter()
+def _prepared(
+    settings: Settings, pool: Engine, store: ObjectStore
+) -> tuple[list[watchlist.WatchedCompany], Destination]:
+    """The watchlist of now, and where a new run's results go."""
     with session.transaction(pool) as connection:
         companies = watchlist.from_database(connection)
-    destination = Destination(store, database_url(settings), run_id)
-    try:
-        if spark is None:
-            found = clean_here(settings, batches, companies, destination)
-        else:
-            from cleaning.spark import run_plan
+    return companies, Destination(store, database_url(settings), new_ulid())
 
-            found = run_plan(spark, settings, batches, companies, destination)
+
+def _clean(cleaner: _Cleaner, pool: Engine, store: ObjectStore, batches: Sequence[str]) -> _Round:
+    """Clean some batches and stage their rows."""
+    started, clock = now(), time.perf_counter()
+    try:
+        found = cleaner.clean(batches)
     except YuqingError:
         raise
     except Exception as error:
@@ -222,24 +260,22 @@ def _clean(
     by_batch = {receipt.batch: receipt for receipt in found}
     # A batch without a line has no rows to carry a receipt; it is settled with nothing.
     receipts = [by_batch.get(batch, publish.Receipt(batch)) for batch in batches]
-    return _Round(run_id, started, companies, receipts, spark is not None, time.perf_counter() - clock)
+    return _Round(cleaner, started, receipts, time.perf_counter() - clock)
 
 
 def _merge(settings: Settings, pool: Engine, cleaned: _Round, summary: Summary) -> list[publish.Receipt]:
     """Make a round's documents visible; returns its receipts."""
-    clock = time.perf_counter()
+    clock, by = time.perf_counter(), cleaned.cleaner
     with session.transaction(pool) as connection:
         # A replay without a document has no effect that the ledger would have to know of.
         effective = [receipt for receipt in cleaned.receipts if receipt.cleaned or not is_replay(receipt.batch)]
-        counts = publish.merge(
-            connection, cleaned.run_id, effective, cleaned.started, settings.cleaning, cleaned.companies
-        )
+        counts = publish.merge(connection, by.run_id, effective, cleaned.started, settings.cleaning, by.companies)
     log.info(
         "round settled",
-        run_id=cleaned.run_id,
+        run_id=by.run_id,
         batches=len(cleaned.receipts),
         documents=sum(count.cleaned for count in counts.values()),
-        spark=cleaned.on_spark,
+        spark=by.on_spark,
         cleaning_s=round(cleaned.seconds, 1),
         merge_s=round(time.perf_counter() - clock, 1),
     )
@@ -258,23 +294,6 @@ def _count(summary: Summary, receipts: Sequence[publish.Receipt], counts: Mappin
         summary.failed_batches += receipt.error is not None
         for name, value in vars(counts.get(receipt.batch, publish.Counts(quarantined=receipt.quarantined))).items():
             setattr(summary, name, getattr(summary, name) + value)
-
-
-def clean_here(
-    settings: Settings, batches: Sequence[str], companies: list[watchlist.WatchedCompany], destination: Destination
-) -> list[publish.Receipt]:
-    """What executors do, done by the driver itself: for a few pages starting Spark would take most of the time.
-
-    The same functions with the same effects; returns the receipts.
-    """
-    tuning = settings.cleaning
-    records = chain.from_iterable(
-        read_batch(destination.store, batch, tuning.maximum_record_bytes, tuning.rows_a_transfer) for batch in batches
-    )
-    found = clean_and_stage(
-        records, companies=companies, settings=tuning, destination=destination, attempt=Attempt(0, 0)
-    )
-    return [publish.Receipt(**row) for part in found for row in part.to_pylist()]
 
 
 def _explained(error: Exception, pool: Engine, store: ObjectStore, batch: str) -> YuqingError:

@@ -233,9 +233,9 @@ def merge(
     _mention(connection, matched)
     _follow_up(connection, recordings)
     counts = _settle(connection, receipts, started)
+    # Not all of the run: it may have staged the batches of its next rounds.
     connection.execute(
-        text("DELETE FROM staged_articles WHERE run_id = :run_id OR batch_key = ANY(:batches)"),
-        {"run_id": run_id, "batches": [*counts, *done]},
+        text("DELETE FROM staged_articles WHERE batch_key = ANY(:batches)"), {"batches": [*counts, *done]}
     )
     return counts
 

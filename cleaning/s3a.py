@@ -125,14 +125,10 @@ def run_plan(
     destination: stage.Destination,
     root: str,
 ) -> list[Receipt]:
-    """Read, clean and stage the batches under the root, and store their objects; returns the receipts that Spark committed.
-
-    Raises S3aMissing.
-    """
+    """Read, clean and stage the batches under the root, and store their objects; returns the receipts that Spark committed."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
     objects = HadoopObjects(spark, root)
-    objects.check()
     there = [batch for batch in batches if objects.exists(batch)]
     work = partial(clean_and_collect, companies=companies, settings=settings.cleaning, destination=destination)
     rows: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Raw batches and replayed quarantine objects from S3, line by line; for Spark as a Python data source, one partition a batch."""
+"""Raw batches and replayed quarantine objects from S3, line by line; and Spark's Python data source, one partition a batch."""
 
 import gzip
 import io
@@ -15,9 +15,9 @@ from yuqing.objects import ObjectMissing, ObjectStore
 
 if TYPE_CHECKING:
     from pyspark.sql.datasource import DataSource
+    from pyspark.sql.types import StructType
 
 # A line of a batch, numbered from 1, as its bytes; or a problem instead. Line 0 is the batch itself.
-SCHEMA = "batch string, line int, record binary, problem string"
 ARROW_SCHEMA = pa.schema(
     [("batch", pa.string()), ("line", pa.int32()), ("record", pa.binary()), ("problem", pa.string())]
 )
@@ -126,29 +126,33 @@ def _as_kept(record: dict[str, Any]) -> tuple[bytes | None, str | None]:
     return None, str(record.get("reason") or "the quarantine kept no record")
 
 
-def raw_batches(
-    source_name: str, store: ObjectStore, batches: Sequence[str], limit: int, rows: int
-) -> "type[DataSource]":
-    """A data source for these batches under this name, for spark.dataSource.register.
+def raw_batches(source_name: str, columns: "StructType", batches: Sequence[str], work: bytes) -> "type[DataSource]":
+    """A data source for these batches under this name, for spark.dataSource.register; partition number i is batch number i.
 
-    Store and keys travel inside the class: as options they would show in plans and logs.
+    work: a pickled function from batches' keys to record batches of these columns. It stays packed until a task reads, since Spark
+    takes this class apart in three processes while it plans, none of which needs what the work imports. It carries the store
+    and its keys: as options they would show in plans and logs.
     """
     from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+    from pyspark.sql.types import StructType
 
     class Reader(DataSourceReader):  # type: ignore[misc]
         def partitions(self) -> Sequence[InputPartition]:
             return [InputPartition(batch) for batch in batches]
 
-        def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-            return read_batch(store, partition.value, limit, rows)
+        def read(self, partition: InputPartition) -> Iterator[Any]:
+            import pickle
+
+            found: Iterator[Any] = pickle.loads(work)([partition.value])  # noqa: S301 - the driver's own
+            return found
 
     class RawBatches(DataSource):  # type: ignore[misc]
         @classmethod
         def name(cls) -> str:
             return source_name
 
-        def schema(self) -> str:
-            return SCHEMA
+        def schema(self) -> StructType:
+            return columns
 
         def reader(self, schema: object) -> DataSourceReader:
             return Reader()

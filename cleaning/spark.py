@@ -1,8 +1,10 @@
 """The Spark session, and the plan that runs on it."""
 
 import os
+import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from cleaning import s3a, stage
 from cleaning.batches import is_replay
 from cleaning.java import java_home
 from cleaning.publish import Receipt
+from cleaning.python import local_python
 from cleaning.s3source import raw_batches
 from cleaning.shipping import planning_path, shipping_options
 from yuqing.endpoints import s3_endpoint
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
 
 def spark_session(settings: Settings) -> "SparkSession":
     """The process's Spark session, started when there is none: 5-10 s. Raises JavaMissing."""
+    from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
-    if session := SparkSession.getActiveSession():
-        return session
+    with suppress(PySparkRuntimeError):  # there is none
+        return SparkSession.active()  # also one that another thread has started
     options = {
         "spark.driver.memory": settings.cleaning.driver_memory,
         "spark.ui.enabled": "false",
@@ -48,11 +52,20 @@ def spark_session(settings: Settings) -> "SparkSession":
     if settings.cleaning.s3_access == "s3a":
         options |= s3a.options(s3_endpoint(settings))
     options |= settings.cleaning.spark_options
-    _choose_python(settings.cleaning.executor_python)
+    _choose_python(settings, is_local=master.startswith("local[") and not submitted)
     builder = SparkSession.builder.appName("yuqing-clean")
     for name, value in (options if submitted else {"spark.master": master, **options}).items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
+
+
+def cancel_jobs() -> None:
+    """End what runs on the process's Spark session, if there is one."""
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    with suppress(PySparkRuntimeError):
+        SparkSession.active().sparkContext.cancelAllJobs()
 
 
 def _local_options(settings: Settings) -> dict[str, str]:
@@ -68,36 +81,49 @@ def _local_options(settings: Settings) -> dict[str, str]:
     }
 
 
-def _choose_python(executor_python: str | None) -> None:
+def _choose_python(settings: Settings, *, is_local: bool) -> None:
     """The interpreter of the Python workers, and this checkout for those that the driver starts."""
-    paths = planning_path() if executor_python else planning_path()[:1]
+    chosen = settings.cleaning.executor_python or os.environ.get("PYSPARK_PYTHON")
+    paths = planning_path() if settings.cleaning.executor_python else planning_path()[:1]
     others = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in paths]
     os.environ["PYTHONPATH"] = os.pathsep.join([*paths, *others])
-    os.environ["PYSPARK_PYTHON"] = executor_python or os.environ.get("PYSPARK_PYTHON", sys.executable)
+    if is_local and not chosen:
+        os.environ["LOCAL_PYTHON"] = sys.executable
+        chosen = str(local_python(settings.cache))
+        os.environ.setdefault("PYSPARK_DRIVER_PYTHON", chosen)
+    os.environ["PYSPARK_PYTHON"] = chosen or sys.executable
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
 
 
-def run_plan(
+def plan(
     spark: "SparkSession",
     settings: Settings,
     batches: Sequence[str],
     companies: list[WatchedCompany],
     destination: stage.Destination,
-) -> list[Receipt]:
-    """Read, clean and stage the batches; returns the receipts of the attempts that Spark committed. Raises S3aMissing."""
+) -> Callable[[Sequence[str]], list[Receipt]]:
+    """Plan the reading, cleaning and staging of the batches; what is returned does it for some of them, from any thread.
+
+    That returns the receipts of the attempts that Spark committed. Planned is once a run, since each plan starts three Python
+    processes. Raises S3aMissing.
+    """
     from pyspark.sql.pandas.types import from_arrow_schema
 
     if settings.cleaning.s3_access == "s3a" and not any(map(is_replay, batches)):
         root = s3a.root_of(destination.store.endpoint)
-        return s3a.run_plan(spark, settings, batches, companies, destination, root)
+        s3a.HadoopObjects(spark, root).check()
+        return partial(s3a.run_plan, spark, settings, companies=companies, destination=destination, root=root)
+    # One function for all steps: a second Python worker and the way of all pages through the JVM are saved.
+    work = partial(stage.clean_batches, companies=companies, settings=settings.cleaning, destination=destination)
+    name = f"raw_batches_{destination.run_id.lower()}"  # a session has one registry
+    spark.dataSource.register(raw_batches(name, from_arrow_schema(stage.RECEIPT), batches, pickle.dumps(work)))
+    receipts = spark.read.format(name).load().rdd
+    place = {batch: number for number, batch in enumerate(batches)}
 
-    tuning = settings.cleaning
-    name = f"raw_batches_{destination.run_id.lower()}"  # a session has one registry, and rounds run side by side
-    source = raw_batches(name, destination.store, batches, tuning.maximum_record_bytes, tuning.rows_a_transfer)
-    spark.dataSource.register(source)
+    def run(chosen: Sequence[str]) -> list[Receipt]:
+        rows = spark.sparkContext.runJob(receipts, list, [place[batch] for batch in chosen])
+        found = [Receipt(**row.asDict()) for row in rows]
+        assert {receipt.batch for receipt in found} <= set(chosen), "partition number i must be batch number i"
+        return found
 
-    records = spark.read.format(name).load()
-    # One function for both steps: a second Python worker and the way of all texts through the JVM are saved.
-    work = partial(stage.clean_and_stage, companies=companies, settings=tuning, destination=destination)
-    receipts = records.mapInArrow(work, from_arrow_schema(stage.RECEIPT))
-    return [Receipt(**row.asDict()) for row in receipts.collect()]
+    return run

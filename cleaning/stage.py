@@ -1,6 +1,6 @@
 """On the executors: records to articles, then Parquet and quarantine to S3 and rows to the staging table.
 
-The functions run inside Spark's Python workers (mapInArrow), or in the driver itself, and get all that they need as arguments.
+The functions run inside Spark's Python workers, or in the driver itself, and get all that they need as arguments.
 """
 
 import io
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from cleaning.article import Unusable
 from cleaning.batches import STAGE, batch_day, is_replay, parquet_key
+from cleaning.s3source import read_batch
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
 from yuqing.errors import ContractError
@@ -235,6 +236,22 @@ def clean_and_stage(
         attempt = Attempt(context.partitionId(), context.taskAttemptId())
     cleaned = clean_records(batches, companies=companies, settings=settings, store=destination.store)
     return stage(cleaned, destination=destination, attempt=attempt)
+
+
+def clean_batches(
+    batches: Sequence[str],
+    *,
+    companies: list[WatchedCompany],
+    settings: CleaningSettings,
+    destination: Destination,
+    attempt: Attempt | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Read the batches, then clean_and_stage. Raises ObjectStoreAway."""
+    records = chain.from_iterable(
+        read_batch(destination.store, batch, settings.maximum_record_bytes, settings.rows_a_transfer)
+        for batch in batches
+    )
+    return clean_and_stage(records, companies=companies, settings=settings, destination=destination, attempt=attempt)
 
 
 def _kept(batch: str, row: dict[str, Any]) -> dict[str, Any]:

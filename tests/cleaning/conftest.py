@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -119,8 +120,9 @@ def on_spark(settings: Settings) -> Settings:
 def _stop_spark() -> Iterator[None]:
     yield
     try:
+        from pyspark.errors import PySparkRuntimeError
         from pyspark.sql import SparkSession
     except ImportError:
         return
-    if session := SparkSession.getActiveSession():
-        session.stop()
+    with suppress(PySparkRuntimeError):  # no test has started one
+        SparkSession.active().stop()

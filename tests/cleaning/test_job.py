@@ -1,6 +1,7 @@
 """The whole job on real S3, PostgreSQL and Spark."""
 
 import io
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -8,9 +9,12 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 from sqlalchemy import Engine, text
 
+from cleaning.java import JavaMissing
 from cleaning.job import clean_pending, in_rounds
+from cleaning.spark import spark_session
 from tests.cleaning.conftest import WriteBatch, article_text, page, raw
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
@@ -188,7 +192,7 @@ def test_rounds_that_overlap_bring_what_one_after_the_other_brings(
         write_batch(f"01{batch}", [raw(number, page(f"消息{number}", article_text(number % 7))) for number in numbers])
     found = []
     for place in (settings, on_spark):
-        tuning = place.cleaning.model_copy(update={"batches_a_round": 1})
+        tuning = place.cleaning.model_copy(update={"batches_a_round": 1})  # and the driver leaves all of them to Spark
         summary = vars(clean_pending(place.model_copy(update={"cleaning": tuning})))
         tables = [
             rows(database, "SELECT batch_key, counts::text FROM ledger ORDER BY 1"),
@@ -199,6 +203,41 @@ def test_rounds_that_overlap_bring_what_one_after_the_other_brings(
             connection.execute(text("TRUNCATE documents, reprint_groups, ledger, procrastinate_jobs CASCADE"))
     assert found[0] == found[1]
     assert found[0][0]["duplicates"] == 20 - 7
+
+
+def test_the_driver_cleans_while_spark_starts_and_what_it_did_stays(
+    on_spark: Settings, database: Engine, write_batch: WriteBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [write_batch(f"01{n}", [raw(n, page(f"消息{n}", article_text(n % 3)))]) for n in range(6)]
+    hurried = on_spark.model_copy(update={"cleaning": on_spark.cleaning.model_copy(update={"bytes_a_round": 1})})
+    settled = "SELECT batch_key FROM ledger ORDER BY 1"
+
+    def after(batches: int, then: Callable[[Settings], SparkSession]) -> Callable[[Settings], SparkSession]:
+        def start(settings: Settings) -> SparkSession:
+            deadline = time.monotonic() + 60
+            while len(rows(database, settled)) < batches and time.monotonic() < deadline:
+                time.sleep(0.01)
+            return then(settings)
+
+        return start
+
+    def no_java(_: Settings) -> SparkSession:
+        raise JavaMissing("there is no Java")
+
+    monkeypatch.setattr("cleaning.spark.spark_session", after(2, no_java))
+    with pytest.raises(JavaMissing):
+        clean_pending(hurried)
+    by_driver = [key for (key,) in rows(database, settled)]
+    assert by_driver == keys[: len(by_driver)]
+    assert 2 <= len(by_driver) < 6
+
+    monkeypatch.setattr("cleaning.spark.spark_session", after(len(by_driver) + 1, spark_session))
+    rounds: list[int] = []
+    summary = clean_pending(hurried, after=rounds.append)
+    assert [key for (key,) in rows(database, settled)] == keys
+    assert (summary.new, sum(rounds)) == (6 - len(by_driver), 6 - len(by_driver))
+    roots = rows(database, "SELECT group_id, count(*) FROM documents GROUP BY 1")
+    assert sorted(count for _, count in roots) == [2, 2, 2]
 
 
 def test_a_round_is_full_by_its_batches_or_by_their_bytes() -> None:

@@ -255,3 +255,15 @@ def test_rows_staged_for_a_batch_that_another_driver_settled_are_removed(
         assert publish(database, settings, [receipt], run_id) == {}
     with database.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM staged_articles")).scalar_one() == 0
+
+
+def test_a_merge_leaves_what_the_run_has_staged_for_its_next_round(
+    settings: Settings, database: Engine, stage_batch: Callable[..., Receipt]
+) -> None:
+    first, second = (stage_batch(f"01{n}", [raw(n, page(f"消息{n}", article_text(n)))]) for n in range(2))
+    stage_batch("010", [raw(0, page("消息0", article_text(0)))], attempt=7)  # one that Spark did not commit
+    publish(database, settings, [first])
+    with database.connect() as connection:
+        staged = connection.execute(text("SELECT DISTINCT batch_key FROM staged_articles")).scalars().all()
+    assert staged == [second.batch]
+    assert publish(database, settings, [second])[second.batch].new == 1

@@ -43,13 +43,16 @@ class CleaningSettings(Section):
         200, ge=1, description="batches cleaned by one Spark job and merged in one transaction, at most"
     )
     bytes_a_round: int = Field(
-        8 * 2**20,
+        2 * 2**20,
         ge=1,
-        description="compressed bytes with which a round is full (2,000 pages of news): small enough that merging the last one is "
-        "no long wait for executors, large enough that planning a Spark job (2 CPU-seconds) does not show",
+        description="compressed bytes with which a round is full (800 pages of news): small enough that merging the last one, for "
+        "which the executors have nothing to do, is short; each costs some 0.2 s of its own",
     )
     rounds_at_once: int = Field(
-        3, ge=1, description="rounds under way: one in PostgreSQL, one with the executors, one that waits for both"
+        8,
+        ge=1,
+        description="rounds under way: one in PostgreSQL and the others with the executors, enough to go on while the index of "
+        "the texts is brought up to date (10 s)",
     )
     rows_a_transfer: int = Field(64, ge=1, description="pages a message between the JVM and a Python worker")
     maximum_record_bytes: int = Field(16 * 2**20, ge=1024, description="longer lines of a batch are quarantined")
