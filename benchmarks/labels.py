@@ -20,7 +20,7 @@ from llm.entity import evaluate as entities
 from llm.entity.judge import own_clauses
 from llm.evaluation.local import CHUNK, Reader
 from llm.registry import of_the_settings
-from llm.triage.answers import open_to_go_on, read_answers
+from llm.triage.answers import note, open_to_go_on, read_answers
 from yuqing.settings import load_settings
 
 DOCUMENTS = Path(__file__).parents[1] / "tests" / "data" / "entity_sentiment" / "documents.jsonl"
@@ -68,7 +68,9 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=float("inf"))
     given = parser.parse_args()
     settings = load_settings()
-    reader = Reader(settings, of_the_settings(settings), threads=1)
+    adapter = of_the_settings(settings)
+    note(given.answers, adapter.served_name if adapter else None, settings.llm.base)
+    reader = Reader(settings, adapter, threads=1)
     until = time.monotonic() + given.seconds
     began = time.process_time()
     if given.what == "entities":

@@ -80,17 +80,11 @@ def compare(
     from llm.compare import compare as run
     from llm.evaluation.documents import content_digest, documents_named, labels_digest
     from llm.registry import write_comparison
-    from llm.triage.answers import read_answers
+    from llm.triage.answers import answered_by, check_documents, note_of, read_answers
+    from llm.triage.ensemble import weights_of
     from yuqing.adapters import read_card, stored
 
-    load_adapter(f"{new}/")
-    labelled = documents_named(documents)
-    labels = []
-    for path in (answers, other_answers):
-        found = read_answers(path, len(labelled))
-        if len(found) < len(labelled):
-            raise AdapterError(f"{path} answers {len(found)} of {len(labelled)} documents", cure="answer them all")
-        labels.append([found[place].sentiment for place in range(len(labelled))])
+    adapter = load_adapter(f"{new}/")
     known: dict[str, str | None] = {"adapter": None, "sha256": None}
     if other != BARE:
         store = None if "/" in other else _store()[1]
@@ -99,6 +93,20 @@ def compare(
         else:
             loaded = load_adapter(other)
             known = {"adapter": loaded.served_name, "sha256": loaded.digest}
+    labelled = documents_named(documents)
+    labels = []
+    for path, name in ((answers, adapter.served_name), (other_answers, known["adapter"])):
+        found = read_answers(path, len(labelled))
+        if len(found) < len(labelled):
+            raise AdapterError(f"{path} answers {len(found)} of {len(labelled)} documents", cure="answer them all")
+        if note_of(path).exists():  # lines of `yuqing sentiment` have none
+            check_documents(path, labelled)
+            if weights_of(by := answered_by(path) or "") != weights_of(name or ""):
+                raise AdapterError(
+                    f"{path} holds the answers of {by or 'the bare base'}, not of {name or 'the bare base'}",
+                    cure="give those of `yuqing llm evaluate` with this adapter",
+                )
+        labels.append([found[place].sentiment for place in range(len(labelled))])
     result = run([document.sentiment for document in labelled], *labels)
     data = {"data": documents, "data_sha256": content_digest(labelled), "labels_sha256": labels_digest(labelled)}
     comparison = {"with": known, **data, **result}
@@ -121,9 +129,11 @@ def activate(
     if name == BARE and force:
         active = adapters.activate(store, None, by=f"{getpass.getuser()} (forced: {force})")
         typer.echo(f"the bare base is active (change {active.generation})")
+        _tell_of_the_ensemble(None)
         return
     active = activate_compared(store, name, settings, by=getpass.getuser(), force=force)
     typer.echo(f"{active.adapter} is active (change {active.generation})")
+    _tell_of_the_ensemble(active.adapter)
 
 
 @app.command("rollback")
@@ -134,6 +144,14 @@ def rollback() -> None:
     _, store = _store()
     active = roll_back(store, by=getpass.getuser())
     typer.echo(f"{active.adapter or 'the bare base'} is active (change {active.generation})")
+    _tell_of_the_ensemble(active.adapter)
+
+
+def _tell_of_the_ensemble(adapter: str | None) -> None:
+    from llm.triage.ensemble import not_for
+
+    if told := not_for(adapter):
+        typer.echo(f"note: {told}", err=True)
 
 
 def sync(

@@ -108,12 +108,20 @@ async def llm_label(client: Any, record: dict[str, Any], settings: Settings) -> 
 
 
 def ensemble_of(settings: Settings) -> Ask:
-    """What answers a line by both engines. Raises TriageError when no weights were fitted for these two."""
+    """What answers a line by both engines. Raises TriageError when no weights were fitted for triage and the adapter that the
+    server serves; LLMAway, LLMRefused, NotConfigured.
+    """
     from llm.analysis.analyze import document_sentiment
     from llm.triage import ensemble, model
     from llm.triage.answers import parts_of
 
-    weights, triage = ensemble.load(parts_of(settings)), model.load()
+    async def served() -> str | None:
+        async with _client(settings) as client:
+            adapter: str | None = (await client.served()).adapter
+            return adapter
+
+    ensemble.fitted_for()  # there are some: known before the server is asked
+    weights, triage = ensemble.load(parts_of(settings, asyncio.run(served()))), model.load()
 
     async def ask(client: Any, record: dict[str, Any]) -> dict[str, Any]:
         line = _Text.model_validate(record)

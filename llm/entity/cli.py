@@ -40,18 +40,29 @@ def evaluate(
 
 
 @app.command("fit")
-def fit(documents: Documents, answers: Annotated[Path, typer.Option(help="The language model's answers.")]) -> None:
+def fit(
+    documents: Documents,
+    answers: Annotated[Path, typer.Option(help="The language model's answers.")],
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="Whose answers the file holds, where nothing beside it says so: a shipped one, or a folder."),
+    ] = None,
+) -> None:
     """Fit the weights on the dev part and write them; prints the figures of both parts."""
+    from llm.adapters import load_adapter
     from llm.entity import opinion
     from llm.entity.evaluate import answers_of, load
     from llm.entity.evaluate import evaluate as run
     from llm.entity.evaluate import fit as fit_on
-    from llm.triage.answers import parts_of
+    from llm.triage.answers import answered_by, note, parts_of
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
     everything = load(documents)
+    if adapter:
+        note(answers, load_adapter(adapter).served_name, settings.llm.base)
     known = answers_of(everything, answers, settings)
+    parts = parts_of(settings, answered_by(answers))
     dev = [each for each in everything if each.part == "dev"]
     fitted = {"rules": fit_on(dev, None), "llm": fit_on(dev, known)}
     metrics: dict[str, Any] = {}
@@ -59,6 +70,6 @@ def fit(documents: Documents, answers: Annotated[Path, typer.Option(help="The la
         for part in ("dev", "test"):
             chosen = [each for each in everything if each.part == part]
             metrics.setdefault(name, {})[part] = run(chosen, known if name == "llm" else None, model=model)
-    about = {"data": f"the dev part of {documents.name}", "fitted_for": parts_of(settings), "metrics": metrics}
+    about = {"data": f"the dev part of {documents.name}", "fitted_for": parts, "metrics": metrics}
     opinion.save(fitted, about)
     typer.echo(json.dumps(metrics, ensure_ascii=False))

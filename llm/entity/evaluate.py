@@ -18,7 +18,7 @@ from llm.entity.judge import OwnClauses, label_text, own_clauses, reread
 from llm.entity.opinion import Floats
 from llm.evaluation.documents import LabelledCompany, LabelledDocument, read_documents
 from llm.inews import DatasetError
-from llm.triage.answers import open_to_go_on
+from llm.triage.answers import answered_by, note, open_to_go_on
 from llm.triage.evaluate import measure
 from llm.triage.model import load as load_triage
 from llm.triage.model import probabilities_of
@@ -70,8 +70,12 @@ def write_answer(file: TextIO, identity: str, answered: Answered) -> None:
 
 
 async def _ask(documents: Sequence[LabelledDocument], settings: Settings, path: Path, known: set[str]) -> None:
-    with open_to_go_on(path) as file:
-        async with LLMClient(llm_endpoint(settings), settings.llm) as client:
+    async with LLMClient(llm_endpoint(settings), settings.llm) as client:
+        served = await client.served()
+        if known:
+            answered_by(path)  # not to put another adapter's answers beside them
+        note(path, served.adapter, served.model)
+        with open_to_go_on(path) as file:
 
             async def one(document: LabelledDocument) -> None:
                 own = own_clauses(document.title, document.text, [each.company for each in document.companies])

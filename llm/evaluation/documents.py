@@ -130,7 +130,8 @@ def read_documents(path: Path) -> list[LabelledDocument]:
         # Not splitlines(): the texts hold line separators of Unicode, which JSON leaves as they are.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}", cure="give a file of JSON lines in UTF-8") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DatasetError(f"{path} cannot be read: {reason}", cure="give a file of JSON lines in UTF-8") from None
     found = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

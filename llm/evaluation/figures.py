@@ -140,13 +140,13 @@ def by_llm(wanted: Wanted, kept: Mapping[int, Kept]) -> Read:
     return Read(places, np.array([probabilities_of(each.label) for each in chosen]), further)
 
 
-def by_ensemble(triage: Read, llm: Read, settings: Settings, adapter: str | None = None) -> Read:
-    """Both together, by the weights that were fitted for them: for this adapter ("base": for none; default: that of the settings).
+def by_ensemble(triage: Read, llm: Read, settings: Settings, adapter: str | None) -> Read:
+    """Both together, by the weights that were fitted for them; `adapter` is the name with which the one that answered is served
+    (None: the bare base).
 
     Raises TriageError when none were.
     """
-    named = {} if adapter is None else {"adapter": "" if adapter == "base" else adapter}
-    weights = ensemble.load(parts_of(settings) | named)
+    weights = ensemble.load(parts_of(settings, adapter))
     read = weights.combine(triage.probabilities[llm.places], llm.probabilities)
     speeds = [each.further["documents_per_s"] for each in (triage, llm)]
     together = 1 / sum(1 / speed for speed in speeds) if all(speeds) else 0.0

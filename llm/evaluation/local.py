@@ -16,6 +16,7 @@ from llm.evaluation.answers import ANSWERS, Kept, Wanted, about_of, claim, read_
 from llm.inews import DatasetError
 from llm.merge import base_path, base_sha256, merge_tensors, scale_of
 from llm.registry import of_the_settings
+from llm.training.base import no_bars_in_files
 from llm.triage.answers import open_to_go_on
 from llm.triage.model import label_of
 from yuqing.contracts import SENTIMENTS
@@ -42,6 +43,7 @@ class Reader:
             raise DatasetError(
                 f"labels without a server need {error.name}", cure="pip install 'yuqing[train]'"
             ) from None
+        no_bars_in_files()
         if threads:
             torch.set_num_threads(threads)
         self._settings = settings

@@ -47,8 +47,8 @@ def run(
             raise DatasetError(f"no answer of the language model can be used, the first because {reason}") from None
     if "ensemble" in engines:
         try:
-            read["ensemble"] = by_ensemble(read["triage"], read["llm"], settings, adapter)
+            read["ensemble"] = by_ensemble(read["triage"], read["llm"], settings, about["served"]["adapter"])
         except TriageError as error:
-            left_out["ensemble"] = error.message
+            left_out["ensemble"] = str(error)
     shown = {each: read[each] for each in ENGINES if each in read and each in engines}
     return Evaluation(name, wanted.documents, shown, left_out, about)

@@ -97,6 +97,8 @@ def markdown(report: Mapping[str, Any], misses: Sequence[str] | None, pictures: 
             f"The language model: {served['model']}, adapter {served['adapter'] or 'none'} ({served['engine']}), prompt "
             f"{report['answered_by']['prompt_version']}, at most {report['answered_by']['text_tokens']} tokens of a text."
         ]
+        if report["answered_by"]["whole"] and "ensemble" in engines:
+            lines += ["The ensemble's weights were fitted on answers to the question for the sentiment alone."]
     lines += ["In brackets what holds 95 % of the bootstrap samples.", ""]
     if misses is not None:
         lines += [f"**Below its floor:** {miss}" for miss in misses] or ["All floors are kept."]

@@ -27,13 +27,19 @@ def check_base(folder: Path) -> None:
             )
 
 
-def load_base(folder: Path, **options: Any) -> tuple[Any, Any]:
-    """The causal model and its tokenizer; nothing of the folder is executed. Raises TrainingError with the reason."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def no_bars_in_files() -> None:
+    """Have transformers draw the progress of loading on a terminal alone."""
     from transformers.utils.logging import disable_progress_bar
 
     if not sys.stderr.isatty():
         disable_progress_bar()
+
+
+def load_base(folder: Path, **options: Any) -> tuple[Any, Any]:
+    """The causal model and its tokenizer; nothing of the folder is executed. Raises TrainingError with the reason."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    no_bars_in_files()
     check_base(folder)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder)

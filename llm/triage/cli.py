@@ -52,10 +52,21 @@ def thresholds(
         )
 
 
-def fit_ensemble(answers: Answers = Path("inews-dev.jsonl"), answered_only: AnsweredOnly = False) -> None:
-    """Fit the ensemble's weights on INEWS's dev split; prints its figures beside its parts'."""
+def fit_ensemble(
+    answers: Answers = Path("inews-dev.jsonl"),
+    answered_only: AnsweredOnly = False,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose answers the file holds, where nothing beside it says so: a shipped adapter, or a folder."
+        ),
+    ] = None,
+) -> None:
+    """Fit the ensemble's weights on INEWS's dev split for the adapter that answered; prints its figures beside its parts'."""
+    from llm.adapters import load_adapter
     from llm.triage.answers import fit_on_dev
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
-    typer.echo(json.dumps(fit_on_dev(answers, settings, ask=not answered_only)))
+    named = load_adapter(adapter) if adapter else None
+    typer.echo(json.dumps(fit_on_dev(answers, settings, ask=not answered_only, adapter=named)))

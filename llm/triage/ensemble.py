@@ -1,6 +1,7 @@
 """The ensemble: the language model's and triage's probabilities, multiplied with weights that were fitted on dev."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -56,6 +57,14 @@ def fit(triage: Floats, llm: Floats, human: Sequence[Sentiment]) -> Ensemble:
     return ensemble(np.round(best, 4))
 
 
+def weights_of(adapter: str) -> str:
+    """What stands for an adapter's weights in the name under which it is served: the beginning of their sha256, with which
+    `yuqing llm serve` and the registry end it, else the whole name; "" for the bare base.
+    """
+    found = re.fullmatch(r".+-([0-9a-f]{8})", adapter)
+    return found[1] if found else adapter
+
+
 def save(
     ensemble: Ensemble, fitted_for: dict[str, str], about: dict[str, Any], folder: Path = SHIPPED
 ) -> dict[str, Any]:
@@ -65,17 +74,45 @@ def save(
     return card
 
 
-def load(fitted_for: dict[str, str], folder: Path = SHIPPED) -> Ensemble:
-    """The weights. Raises TriageError when there are none, or when they were fitted for other parts than these."""
+def _read(folder: Path) -> tuple[Ensemble, dict[str, str]]:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         positive, neutral, negative = map(float, card["biases"])
         found = Ensemble(float(card["triage"]), float(card["llm"]), (positive, neutral, negative))
-        known = card["fitted_for"]
+        return found, {str(name): str(value) for name, value in card["fitted_for"].items()}
     except FileNotFoundError:
         raise TriageError("the ensemble's weights were not fitted yet", cure=_CURE) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TriageError(f"the ensemble's weights in {folder} cannot be read: {error!r}", cure=_CURE) from None
-    if known != fitted_for:
-        raise TriageError(f"the ensemble's weights were fitted for {known}, not for {fitted_for}", cure=_CURE)
+
+
+def fitted_for(folder: Path = SHIPPED) -> dict[str, str]:
+    """What the weights were fitted for. Raises TriageError when there are none."""
+    return _read(folder)[1]
+
+
+def load(parts: dict[str, str], folder: Path = SHIPPED) -> Ensemble:
+    """The weights. Raises TriageError when there are none, or when they were fitted for other parts than these."""
+    found, known = _read(folder)
+    for name in {**parts, **known}:
+        was, now = known.get(name, ""), parts.get(name, "")
+        if weights_of(was) != weights_of(now) if name == "adapter" else was != now:
+            raise TriageError(
+                f"the ensemble's weights were fitted for the {name} {was or 'none'}, not for {now or 'none'}",
+                cure=_CURE,
+            )
     return found
+
+
+def not_for(adapter: str | None, folder: Path = SHIPPED) -> str | None:
+    """What to tell whoever activates this adapter (None: the bare base): that weights are here, fitted on another's answers."""
+    try:
+        known = fitted_for(folder).get("adapter", "")
+    except TriageError:
+        return None
+    if weights_of(known) == weights_of(adapter or ""):
+        return None
+    return (
+        f"the ensemble's weights were fitted on the answers of {known or 'the bare base'} and are refused for this one: "
+        "once it is served, `yuqing llm fit-ensemble`"
+    )

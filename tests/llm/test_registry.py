@@ -34,6 +34,7 @@ from llm.registry import (
 )
 from llm.serve import _note, _start_of, plan, running, under_its_name
 from llm.sync import apply, is_loopback
+from llm.triage import ensemble
 from tests.llm.tiny import save_tiny_model, write_adapter, write_manifest
 from yuqing.adapters import Choice, read_active, roll_back, stored
 from yuqing.embedded import vllm
@@ -319,6 +320,11 @@ def test_the_commands_lead_from_a_folder_to_an_active_adapter_and_back(
         lines = [{"id": place, "sentiment": label, "score": 0, "confidence": 1} for place, label in enumerate(labels)]
         (tmp_path / file).write_text("\n".join(json.dumps(line) for line in lines))
     paths = ("--answers", str(tmp_path / "new"), "--other-answers", str(tmp_path / "old"))
+    noted = tmp_path / "new.about.json"
+    noted.write_text(json.dumps({"served": {"adapter": names[0]}}))
+    with pytest.raises(AdapterError, match=f"holds the answers of {names[0]}, not of {names[1]}"):
+        run("compare", str(second.folder), names[0], *paths)
+    noted.write_text(json.dumps({"served": {"adapter": names[1]}}))
     told = json.loads(run("compare", str(second.folder), names[0], *paths))
     assert (told["with"], told["accuracy"][0]) == ({"adapter": names[0], "sha256": first.digest}, 1.0)
     assert run("push", str(second.folder)) == names[1]
@@ -328,7 +334,10 @@ def test_the_commands_lead_from_a_folder_to_an_active_adapter_and_back(
         names[1]: True,
     }
     assert run("list").startswith("* second")
-    assert run("rollback") == f"{names[0]} is active (change 3)"
+    monkeypatch.setattr(ensemble, "fitted_for", lambda folder: {"adapter": names[1]})
+    done = CliRunner().invoke(adapters_cli.app, ["rollback"])
+    assert done.stdout.strip() == f"{names[0]} is active (change 3)"
+    assert f"note: the ensemble's weights were fitted on the answers of {names[1]}" in done.stderr
     get_settings.cache_clear()
 
 

@@ -1,5 +1,6 @@
 """The command on labelled documents, with a server that has faults."""
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +10,20 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from llm.analysis.client import LLMAway
+from llm.analysis.client import LLMAway, LLMClient
 from llm.cli import app
 from llm.compare import compare
 from llm.evaluation.answers import ANSWERS, Kept, Wanted, documents_per_second, read_kept
 from llm.evaluation.documents import LabelledDocument, read_documents
-from llm.evaluation.figures import Read, by_ensemble, by_llm, engine_figures, paired, share
+from llm.evaluation.figures import Read, by_llm, engine_figures, paired, share
 from llm.evaluation.measure import run
 from llm.inews import DatasetError
+from llm.lines import ensemble_of
 from llm.triage import ensemble
 from llm.triage.answers import parts_of, read_answers
 from llm.triage.model import TriageError
 from tests.llm.scripted import Scripted, scripted_server
+from yuqing.endpoints import llm_endpoint
 from yuqing.settings import Settings, load_settings
 
 ENTITIES = Path(__file__).parents[2] / "data" / "entity_sentiment" / "documents.jsonl"
@@ -123,20 +126,28 @@ def test_what_cannot_be_measured_is_told_before_anything_is_asked(tmp_path: Path
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_that_were_fitted_for_another_adapter_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, fitted = load_settings(), ensemble.Ensemble(0.5, 0.5, (0.0, 0.0, 0.0))
+def test_weights_are_taken_for_the_adapter_that_answers_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, fitted = Wanted(read_documents(ENTITIES)[:3], whole=False), ensemble.Ensemble(0.5, 0.5, (0.0, 0.0, 0.0))
+    with scripted_server() as server:  # which serves tests-1
+        settings = _settings(server)
 
-    def load(fitted_for: dict[str, str]) -> ensemble.Ensemble:
-        if fitted_for != parts_of(settings):
-            raise TriageError("fitted for other parts", cure="fit them")
-        return fitted
+        def fitted_on(adapter: str) -> None:
+            monkeypatch.setattr(ensemble, "_read", lambda folder: (fitted, parts_of(settings, adapter)))
 
-    monkeypatch.setattr(ensemble, "load", load)
-    read = Read([0], np.array([[0.1, 0.8, 0.1]]), {"documents_per_s": 1.0})
-    assert by_ensemble(read, read, settings).places == by_ensemble(read, read, settings, settings.llm.adapter).places
-    for other in ("base", "mine"):
-        with pytest.raises(TriageError):
-            by_ensemble(read, read, settings, other)
+        fitted_on("tests-1")
+        found = run(wanted, "", ["ensemble"], tmp_path / "run", settings)
+        assert found.engines.keys() == {"ensemble"} and not found.left_out
+        asyncio.run(_one_line(ensemble_of(settings), settings))
+        fitted_on("inews-v1-0a1b2c3d")
+        found = run(wanted, "", ["ensemble"], tmp_path / "run", settings)
+        assert "fitted for the adapter inews-v1-0a1b2c3d, not for tests-1" in found.left_out["ensemble"]
+        with pytest.raises(TriageError, match="inews-v1-0a1b2c3d, not for tests-1"):
+            ensemble_of(settings)
+
+
+async def _one_line(ask: Any, settings: Settings) -> None:
+    async with LLMClient(llm_endpoint(settings), settings.llm) as client:
+        assert (await ask(client, {"title": "滴滴道歉", "text": "滴滴道歉。"}))["sentiment"] == "negative"
 
 
 def test_answers_with_separators_of_unicode_and_one_cut_within_a_character(tmp_path: Path) -> None:

@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm.adapters import load_adapter
 from llm.analysis.scores import Label
 from llm.inews import DatasetError
 from llm.triage import ensemble
-from llm.triage.answers import open_to_go_on, read_answers
+from llm.triage.answers import fit_on_dev, note, note_of, open_to_go_on, read_answers
 from llm.triage.cascade import is_sure
 from llm.triage.model import TriageError, label_of
 from llm.triage.thresholds import accepted, apply, least_confidence, trade_offs
+from tests.llm.scripted import scripted_server
 from yuqing.contracts import SENTIMENTS, Sentiment
-from yuqing.settings import LLMSettings
+from yuqing.settings import LLMSettings, load_settings
+
+ANSWERS = Path(__file__).parents[2] / "data" / "inews_answers"
 
 
 def _split(count: int = 900) -> tuple[np.ndarray, np.ndarray, list[Sentiment]]:
@@ -65,13 +69,46 @@ def test_the_ensemble_is_better_than_its_parts_where_their_errors_are_independen
     np.testing.assert_allclose(combined.sum(1), 1)
     right = [float((found.argmax(1) == truth).mean()) for found in (triage, llm, combined)]
     assert right[2] > max(right[:2])
-    parts = {"triage": "triage-v1-0", "adapter": "inews-v1"}
+    parts = {"triage": "triage-v1-0", "adapter": "inews-v1-0a1b2c3d"}
     ensemble.save(fitted, parts, {"data": "made up"}, tmp_path)
     assert ensemble.load(parts, tmp_path) == fitted
-    for other, folder in (({**parts, "adapter": "inews-v2"}, tmp_path), (parts, tmp_path / "nowhere")):
+    assert ensemble.load({**parts, "adapter": "renamed-0a1b2c3d"}, tmp_path) == fitted, "the same weights"
+    others = ({"adapter": "inews-v1-ffffffff"}, {"adapter": ""}, {"triage": "triage-v2-0"}, {"base": "another"})
+    for other, folder in [*(({**parts, **each}, tmp_path) for each in others), (parts, tmp_path / "nowhere")]:
         with pytest.raises(TriageError, match="fitted") as caught:
             ensemble.load(other, folder)
         assert "fit-ensemble" in caught.value.cure
+    assert ensemble.not_for("renamed-0a1b2c3d", tmp_path) is None
+    assert "inews-v1-0a1b2c3d" in (ensemble.not_for("inews-v2-ffffffff", tmp_path) or "")
+    assert "fit-ensemble" in (ensemble.not_for(None, tmp_path) or "")
+    assert ensemble.not_for("inews-v2-ffffffff", tmp_path / "nowhere") is None, "no weights, nothing to tell"
+
+
+def test_weights_name_the_adapter_whose_answers_they_were_fitted_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensemble, "save", lambda fitted, parts, about: {"fitted_for": parts, **about})
+    settings, path, adapter = load_settings(), tmp_path / "dev.jsonl", load_adapter("inews-v1")
+    path.write_bytes((ANSWERS / "dev.jsonl").read_bytes())
+    with pytest.raises(DatasetError, match=r"nothing tells whose answers .* there is no dev.about.json"):
+        fit_on_dev(path, settings, ask=False)
+    card = fit_on_dev(path, settings, ask=False, adapter=adapter)
+    assert card["fitted_for"]["adapter"] == adapter.served_name
+    assert card["adapter_sha256"] == adapter.digest
+    assert fit_on_dev(path, settings, ask=False)["fitted_for"] == card["fitted_for"], "it was noted beside the answers"
+    with pytest.raises(DatasetError, match=f"those of {adapter.served_name}, not of mine-0a1b2c3d"):
+        note(path, "mine-0a1b2c3d", settings.llm.base)
+    with scripted_server() as server:  # which serves tests-1
+        served = settings.model_copy(update={"llm": settings.llm.model_copy(update={"url": server.url})})
+        with pytest.raises(DatasetError, match="not of tests-1"):
+            fit_on_dev(path, served)
+        note_of(path).unlink()
+        with pytest.raises(DatasetError, match="nothing tells whose"):
+            fit_on_dev(path, served)
+    about = {"served": {"adapter": None}, "documents": 256, "sha256": "0" * 64}
+    note_of(path).write_text(json.dumps(about))
+    with pytest.raises(DatasetError, match="answers other documents"):
+        fit_on_dev(path, settings, ask=False)
 
 
 def test_answers_go_on_where_a_file_was_cut(tmp_path: Path) -> None:
