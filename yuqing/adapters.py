@@ -146,7 +146,10 @@ def roll_back(store: ObjectStore, *, by: str, seen: Seen | None = None) -> Activ
     """Make the adapter before the active one active again. Raises AdapterError when there was none, and as `activate`."""
     seen = seen or read_active(store)
     if seen.active is None or seen.active.previous is None:
-        raise AdapterError("there is no earlier adapter to go back to", cure="activate one by its name")
+        raise AdapterError(
+            "there is no earlier adapter to go back to",
+            cure="push the one that servers had before any was activated (YUQING_LLM__ADAPTER) and activate it by its name",
+        )
     previous = seen.active.previous
     if previous.adapter:
         read_card(store, previous.adapter)

@@ -6,10 +6,12 @@ import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from rich.progress import Progress
 
 from llm.analysis.analyze import analyze_document, document_sentiment, version_of
 from llm.analysis.client import Completion, LLMClient, QuestionRefused
@@ -21,10 +23,14 @@ from llm.triage.answers import open_to_go_on
 from yuqing.contracts import Sentiment
 from yuqing.endpoints import llm_endpoint
 from yuqing.settings import Settings
+from yuqing.telemetry import get_logger, progress
 from yuqing.text.sentences import Span
 
 ANSWERS = "answers.jsonl"
 ABOUT = "answers.about.json"
+TOLD_EVERY_S = 15.0  # of a run whose output goes to a file
+
+log = get_logger(__name__)
 
 
 class Verdict(BaseModel):
@@ -168,13 +174,34 @@ async def _one(client: LLMClient, place: int, document: LabelledDocument, whole:
     return Kept(id=place, **asdict(label), verdicts=verdicts, calls=len(calls), valid_calls=sum(calls))
 
 
+class _Told:
+    """How far the questions are: a bar on a terminal, a line of the log now and then elsewhere."""
+
+    def __init__(self, bar: Progress, total: int) -> None:
+        self._bar, self._total, self._done = bar, total, 0
+        self._task = bar.add_task("asking", total=total)
+        self._began = self._told = time.monotonic()
+
+    def answered(self) -> None:
+        """One document more has its answer."""
+        self._done += 1
+        now = time.monotonic()
+        left = round((now - self._began) / self._done * (self._total - self._done))
+        self._bar.update(self._task, completed=self._done, description=f"{timedelta(seconds=left)} left")
+        if self._bar.disable and now - self._told >= TOLD_EVERY_S:
+            self._told = now
+            log.info("answered", documents=self._done, left=self._total - self._done, seconds_left=left)
+
+
 async def _ask(wanted: Wanted, folder: Path, settings: Settings) -> None:
     async with _Watched(llm_endpoint(settings), settings.llm) as client:
         claim(folder, about_of(wanted, vars(await client.served()), settings))
         known = read_kept(folder / ANSWERS, len(wanted.documents))
         run = 1 + max((each.run for each in known.values()), default=0)
         room, began = asyncio.Semaphore(settings.llm.concurrency), time.monotonic()
-        with open_to_go_on(folder / ANSWERS) as file:
+        left = [place for place in range(len(wanted.documents)) if place not in known]
+        with open_to_go_on(folder / ANSWERS) as file, progress() as bar:
+            told = _Told(bar, len(left))
 
             async def one(place: int) -> None:
                 async with room:
@@ -182,8 +209,8 @@ async def _ask(wanted: Wanted, folder: Path, settings: Settings) -> None:
                 placed = kept.model_copy(update={"run": run, "at_s": round(time.monotonic() - began, 3)})
                 file.write(placed.model_dump_json(exclude_none=True) + "\n")
                 file.flush()
+                told.answered()
 
-            left = [place for place in range(len(wanted.documents)) if place not in known]
             tasks = [asyncio.create_task(one(place)) for place in left]
             try:
                 await asyncio.gather(*tasks)

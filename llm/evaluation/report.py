@@ -99,6 +99,10 @@ def markdown(report: Mapping[str, Any], misses: Sequence[str] | None, pictures: 
         ]
         if report["answered_by"]["whole"] and "ensemble" in engines:
             lines += ["The ensemble's weights were fitted on answers to the question for the sentiment alone."]
+        if "companies" in engines.get("llm", {}) and report["answered_by"]["prompt_version"].endswith("-rules"):
+            lines += [
+                "Companies are judged by words and triage (llm.company_clauses: rules), whichever engine reads the document."
+            ]
     lines += ["In brackets what holds 95 % of the bootstrap samples.", ""]
     if misses is not None:
         lines += [f"**Below its floor:** {miss}" for miss in misses] or ["All floors are kept."]
@@ -109,7 +113,8 @@ def markdown(report: Mapping[str, Any], misses: Sequence[str] | None, pictures: 
         if any(name in each for each in engines.values())
     ]
     lines += _table(["", *engines], rows)
-    lines += [f"Not measured: {name}, because {why}." for name, why in report["left_out"].items()] + [""]
+    for name, why in report["left_out"].items():
+        lines += [f"Not measured: {name}, because {why}.", ""]
     lines += ["## Labels", ""]
     lines += _table(
         ["engine", "label", "documents", "precision", "recall", "F1"],

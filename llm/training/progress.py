@@ -145,6 +145,8 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     for place, name in enumerate(names, 1):
         values = [row["validation"].get(name) for row in checks]
         other.plot([row["step"] for row in checks], values, "o-", color=f"C{place}", label=f"validation {name}")
-    figure.legend(loc="upper right", fontsize="small")
+    if other is not axis:
+        other.set(ylabel=", ".join(names))
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
