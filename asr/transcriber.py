@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from asr import audio
@@ -17,6 +18,7 @@ from asr.engines.engine import Decoding, Engine, SpokenSegment, load_engine
 from asr.names import Names
 from asr.normaliser import spoken_numbers
 from asr.numbers import written
+from asr.parts import in_parts, side_by_side
 from asr.phantoms import RULES_VERSION, Heard, Rules, sift
 from asr.voices import Spans, most_spoken, overlap, stretches, unheard, voices
 from asr.writing import tidy
@@ -42,6 +44,7 @@ class Options:
     compute_type: str
     beam_size: int
     batch_size: int
+    parallel_parts: int
     word_times: bool
     hot_words: bool
     correct_names: bool
@@ -151,14 +154,14 @@ class Transcriber:
         done = window.start_s
         for item, language in self._listen(window, hot_words):
             found.append((item, language))
-            done = max(done, item.segment.end)
+            done = min(done + item.segment.end - item.segment.start, window.end_s)
             on_progress(done)
         found.sort(key=lambda one: one[0].segment.start)
         heard, languages = zip(*found, strict=True) if found else ((), ())
         return Chunk(window.start_s, window.end_s, tuple(heard), tuple(languages))
 
     def _listen(self, window: audio.Window, hot_words: str) -> Iterator[tuple[Heard, str]]:
-        """What is said in the window, in order; then what a second look finds where the model wrote nothing for a voice."""
+        """What is said in the window, several parts at once; then what a second look finds where a voice was passed over."""
         options = self.options
         spoken_in = voices(window.samples, options.voice_threshold)
         length = len(window.samples) / audio.SAMPLE_RATE
@@ -182,7 +185,17 @@ class Transcriber:
             hot_words=hot_words,
             word_times=options.word_times,
         )
-        yield from self.load().listen(window.samples, clips, decoding)
+        engine = self.load()
+
+        def listen(part: Spans) -> Iterator[SpokenSegment]:
+            begin, end = (int(moment * audio.SAMPLE_RATE) for moment in (part[0][0], part[-1][1]))
+            offset = begin / audio.SAMPLE_RATE
+            shifted = [(max(0.0, start - offset), stop - offset) for start, stop in part]
+            for spoken in engine.listen(window.samples[begin:end], shifted, decoding):
+                yield spoken.later(offset)
+
+        parts = in_parts(window.samples, clips, options.parallel_parts)
+        yield from side_by_side([partial(listen, part) for part in parts], engine.at_once)
 
 
 def _heard(spoken: SpokenSegment, spoken_in: Spans, offset: float, length: float) -> Heard:

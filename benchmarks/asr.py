@@ -195,7 +195,7 @@ def vary(name: str, values: list[Any]) -> None:
         )
 
 
-REFERENCE = {"engine": "openai-whisper"}
+REFERENCE = {"engine": "openai-whisper", "parallel_parts": 1}
 
 
 def compared(count: int | None, kept: Path | None) -> dict[str, Any]:

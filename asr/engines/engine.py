@@ -1,7 +1,7 @@
 """What every engine does, and how one is chosen."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +47,11 @@ class SpokenSegment:
     compression_ratio: float
     language: str
 
+    def later(self, seconds: float) -> "SpokenSegment":
+        """The same, so many seconds later."""
+        words = tuple(replace(word, start_s=word.start_s + seconds, end_s=word.end_s + seconds) for word in self.words)
+        return replace(self, start_s=self.start_s + seconds, end_s=self.end_s + seconds, words=words)
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -67,6 +72,11 @@ class Engine(Protocol):
     """A loaded Whisper model. Decoding is at temperature 0 only: falling back to higher ones samples at random, and a job that is
     tried again must say the same. Nothing is left out by thresholds here; the caller judges.
     """
+
+    @property
+    def at_once(self) -> int:
+        """How many threads may listen at the same time."""
+        ...
 
     def listen(self, samples: Samples, clips: Spans, decoding: Decoding) -> Iterator[SpokenSegment]:
         """What is said in the clips (seconds, in order) of 16 kHz mono samples; seconds count from the samples' start."""

@@ -22,6 +22,7 @@ class OpenAIWhisper:
 
     model: Any
     half: bool
+    at_once: int = 1  # it keeps what it decodes in the model itself
 
     @classmethod
     def load(cls, place: Path, settings: Settings) -> "OpenAIWhisper":

@@ -89,14 +89,34 @@ def test_speech_between_noise_keeps_its_times(transcriber: Transcriber, tmp_path
     assert all(10 <= segment.start < segment.end <= 25 for segment in transcript.segments)
 
 
+def test_parts_that_are_heard_side_by_side_keep_their_times(transcriber: Transcriber, tmp_path: Path) -> None:
+    spoken = [np.concatenate(list(audio.decode(RECORDED / recording.file))) for recording in RECORDINGS]
+    lengths = [len(each) / audio.SAMPLE_RATE for each in spoken]
+    sound = np.concatenate([*spoken, spoken[0]])
+    seconds: list[float] = []
+    transcript = transcriber.transcribe(write(tmp_path / "a.flac", sound, codec="flac"), seconds.append)
+    said = [*(recording.spoken_text() for recording in RECORDINGS), RECORDINGS[0].spoken_text()]
+    assert character_error_rate(plain("".join(said)), plain(transcript.text)) <= MOST_CER
+    starts = [segment.start for segment in transcript.segments]
+    assert starts == sorted(starts)
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == pytest.approx(transcript.duration_s, abs=0.001)
+    company = RECORDINGS[0].company
+    again = [segment.start for segment in transcript.segments if company in segment.text and segment.start > lengths[0]]
+    assert again
+    assert all(start > sum(lengths) - 1 for start in again)
+
+
 class Passing:
     """An engine that passes over all but the first segment of the first clips it is given, as Whisper does now and then."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.clips = engine, list[Spans]()
+        self.engine, self.at_once, self.clips = engine, engine.at_once, list[Spans]()
+        self.given = list[audio.Samples]()
 
     def listen(self, samples: audio.Samples, clips: Spans, decoding: Decoding) -> Iterator[SpokenSegment]:
         self.clips.append(clips)
+        self.given.append(samples)
         for segment in self.engine.listen(samples, clips, decoding):
             yield segment
             if len(self.clips) == 1:
@@ -113,9 +133,12 @@ def test_what_the_model_passes_over_is_listened_to_again(
     transcript = transcriber.transcribe(RECORDED / recording.file, seconds.append)
     assert character_error_rate(plain(recording.spoken_text()), plain(transcript.text)) <= MOST_CER
     first, second = transcript.segments[:2]
-    ((again, _), *_) = engine.clips[1]
+    ((begin, _), *_) = engine.clips[1]
+    assert begin == 0
+    whole, rest = engine.given[0].tobytes(), engine.given[1].tobytes()
+    again = whole.index(rest) / 4 / audio.SAMPLE_RATE + engine.clips[0][0][0]
     assert first.end <= again + 0.01
-    assert again <= second.start
+    assert again <= second.start + 0.01
     starts = [segment.start for segment in transcript.segments]
     assert starts == sorted(starts)
     assert seconds == sorted(seconds)
@@ -132,6 +155,7 @@ def test_options_name_what_decides_the_text() -> None:
         {"prompt": ""},
         {"model": "whisper-large-v3"},
         {"language": None},
+        {"parallel_parts": 3},
     ):
         assert Options.from_settings(load_settings(asr=change).asr).digest != default.digest
     assert Options.from_settings(load_settings(asr={"model": "/models/whisper-base"}).asr) == default

@@ -8,21 +8,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sqlalchemy import Engine as SQLEngine
 from sqlalchemy import insert, select, text
 
-from asr.audio import SAMPLE_RATE, AudioError, decode
+from asr.audio import SAMPLE_RATE, AudioError, Window, decode
 from asr.chunks import Chunk, StoredChunks
 from asr.documents import batch_key, find_transcript, pages_of
-from asr.engines.engine import Decoding, Engine, Samples, Spans, SpokenSegment
 from asr.phantoms import Heard
 from asr.transcriber import Options, Transcriber
 from asr.worker import Worker, WrongRecording, work
@@ -151,17 +151,6 @@ def test_killed_worker_leaves_nothing_half_done(
     assert json.loads(third.stdout) == {"transcribed": 0, "failed": 0}
 
 
-class Listening:
-    """The engine, and the lengths of the windows that it was given, by their sound: a window can be given twice."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.windows = engine, dict[bytes, float]()
-
-    def listen(self, samples: Samples, clips: Spans, decoding: Decoding) -> Iterator[SpokenSegment]:
-        self.windows[samples.tobytes()] = len(samples) / SAMPLE_RATE
-        return self.engine.listen(samples, clips, decoding)
-
-
 @pytest.mark.slow
 def test_a_long_recording_goes_on_where_a_killed_worker_was(
     environment: dict[str, str],
@@ -189,17 +178,22 @@ def test_a_long_recording_goes_on_where_a_killed_worker_was(
     changed = {"window_s": 30.0, "beam_size": 1}
     settings = settings.model_copy(update={"asr": settings.asr.model_copy(update=changed)})
     transcriber = Transcriber(settings)
-    engine = Listening(transcriber.load())
-    monkeypatch.setattr(transcriber, "_engine", engine)
+    listened, listen = list[float](), transcriber._window
+
+    def window(given: Window, *rest: Any) -> Chunk:
+        listened.append(given.end_s - given.start_s)
+        return listen(given, *rest)
+
+    monkeypatch.setattr(transcriber, "_window", window)
     asyncio.run(work(Worker(settings, store, database, transcriber), follow=False))
     seconds = len(speech) / SAMPLE_RATE
-    assert sum(engine.windows.values()) == pytest.approx(seconds - heard_before, abs=1), "nothing is listened to twice"
+    assert sum(listened) == pytest.approx(seconds - heard_before, abs=1), "nothing is listened to twice"
     assert list(store.list("partial/asr/")) == [], "what is done leaves nothing behind"
     with database.begin() as connection:
         found = find_transcript(connection, sha256, transcriber.options.digest)
-    engine.windows.clear()
+    listened.clear()
     assert found == transcriber.transcribe(sound), "as if it had never been killed"
-    assert len(engine.windows) > len(done)
+    assert len(listened) > len(done)
     assert statuses(database) == []
 
 

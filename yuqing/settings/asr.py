@@ -29,6 +29,12 @@ class ASRSettings(Section):
         ge=1,
         description="half-minutes decoded at once, each without the one before: 8 is 1.8 times as fast, CER .079 for .063",
     )
+    parallel_parts: int = Field(
+        2,
+        ge=1,
+        description="parts of a window that are listened to side by side, each with its share of the threads; a part does not "
+        "know what was said in the one before",
+    )
     correct_names: bool = Field(
         True, description="what sounds like a watched company's name, and the model was not sure of, becomes that name"
     )
