@@ -12,7 +12,8 @@ batches from S3, the same Parquet, rows and merges, into the same tables, emptie
     documents_per_cpu_s    of the job; CPU seconds are those of all processes, services included (cpu_s: by program)
     seconds                wall time of the job from the command's start to its end, with the start of Java and Spark
     spark_start_s          of a run over one document: what Spark costs before there is any work
-    peak_mib               of the driver, its Java and the Python workers together, shared pages counted once (PSS)
+    peak_mib               of the driver, its Java and the Python workers together, shared pages counted once (PSS), and of what
+                           measures them (60 MiB); of the job, of that over a tenth (tenth_) and of the loop (loop_)
     growth_exponent        log10 of the CPU seconds by those of a tenth of the documents, both without those of spark_start_s
     ratio_to_loop          the loop's wall time by the job's; beyond 10,000 documents, of a tenth of them
     steps                  documents per CPU-second of each step by itself, in this process
@@ -131,11 +132,13 @@ class Usage:
 
     @contextmanager
     def measured(self, result: dict[str, Any]) -> Any:
-        """Puts wall seconds and CPU seconds by program of what runs inside into the result."""
+        """Puts wall seconds, CPU seconds by program and the peak memory of what runs inside into the result."""
+        self.peak = 0
         before, started = self.cpu(), time.perf_counter()
         yield
         result["seconds"] = time.perf_counter() - started
         after = self.cpu()
+        result["peak_mib"] = self.peak // 2**20
         result["cpu"] = {name: round(after[name] - before[name], 1) for name in after if after[name] > before[name]}
 
     def stop(self) -> None:
@@ -259,7 +262,6 @@ def measure(settings: Settings, documents: int) -> dict[str, Any]:
     start = run(with_cleaning(settings, "first", spark_from_bytes=0), usage, 1)
     tenth = run(with_cleaning(settings, "tenth", spark_from_bytes=0), usage, documents // 10)
     job = run(with_cleaning(settings, "all", spark_from_bytes=0), usage, documents)
-    peak = usage.peak
     side_by_side, compared = (documents, job) if documents <= LOOP_DOCUMENTS else (documents // 10, tenth)
     loop = run(with_cleaning(settings, "loop", spark_from_bytes=_NEVER), usage, side_by_side)
     usage.stop()
@@ -272,12 +274,14 @@ def measure(settings: Settings, documents: int) -> dict[str, Any]:
         "cpu_s": job["cpu"],
         "spark_start_s": round(start["seconds"], 1),
         "spark_start_cpu_s": round(cpu_of_start, 1),
-        "peak_mib": peak // 2**20,
+        "peak_mib": job["peak_mib"],
+        "tenth_peak_mib": tenth["peak_mib"],
         "growth_exponent": round(math.log10((cpu - cpu_of_start) / (cpu_of_tenth - cpu_of_start)), 3),
         "loop_documents": side_by_side,
         "loop_seconds": round(loop["seconds"], 1),
         "loop_documents_per_cpu_s": round(side_by_side / cpu_of_loop, 1),
         "loop_cpu_s": loop["cpu"],
+        "loop_peak_mib": loop["peak_mib"],
         "ratio_to_loop": round(loop["seconds"] / compared["seconds"], 2),
         "steps": steps(settings, min(documents, STEP_DOCUMENTS)),
         **signatures(min(documents, STEP_DOCUMENTS)),
