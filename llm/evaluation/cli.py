@@ -65,7 +65,9 @@ def evaluate(
     asked = Wanted(labelled, not local and (whole or any(each.companies for each in labelled)))
     found = run(asked, documents, wanted, out, settings, local=local, adapter=adapter)
     report = figures_of(found)
-    misses = gate.misses(known, report["engines"], report["left_out"]) if floors else None
+    misses = (
+        gate.misses(known, report["engines"], report["left_out"]) if known else None
+    )  # none yet: this run begins them
     path = write(found, report, misses, out)
     if as_json:
         typer.echo(json.dumps({**report, "below_floors": misses}, ensure_ascii=False))
