@@ -82,17 +82,32 @@ def answered_by(path: Path) -> str | None:
     return None if adapter is None else str(adapter)
 
 
+def _noted(path: Path) -> dict[str, Any]:
+    """What is noted beside the answers; {} for nothing that can be read."""
+    try:
+        about: dict[str, Any] = dict(json.loads(note_of(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+    return about
+
+
 def check_documents(path: Path, documents: Sequence[LabelledNews]) -> None:
     """Raises DatasetError when the note beside the answers says that they are those of other documents."""
     from llm.evaluation.documents import content_digest
 
-    try:
-        about = json.loads(note_of(path).read_text(encoding="utf-8"))
-        digest, count = about["sha256"], int(about["documents"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if content_digest(documents[:count]) != digest:
+    about = _noted(path)
+    if "sha256" in about and content_digest(documents[: about.get("documents")]) != about["sha256"]:
         raise DatasetError(f"{path} answers other documents than these", cure="name the answers of these")
+
+
+def _check_question(path: Path, settings: Settings) -> None:
+    """Raises DatasetError when the note says that more or less of each text was shown than the settings would show."""
+    shown, now = _noted(path).get("text_tokens"), settings.llm.label_text_tokens
+    if shown not in (None, now):
+        raise DatasetError(
+            f"{path} holds answers to texts of at most {shown} tokens, llm.label_text_tokens is {now}",
+            cure=f"set YUQING_LLM__LABEL_TEXT_TOKENS={shown}, here and where the ensemble answers",
+        )
 
 
 def note(path: Path, adapter: str | None, model: str) -> None:
@@ -198,6 +213,7 @@ def fit_on_dev(path: Path, settings: Settings, *, ask: bool = True, adapter: Ada
         note(path, adapter.served_name, settings.llm.base)
     documents, asked = answered(inews.load("dev"), path, settings, ask=ask)
     by = answered_by(path)
+    _check_question(path, settings)
     read = triage_probabilities(documents)
     fitted = ensemble.fit(read, asked, [document.sentiment for document in documents])
     parts = {"triage": read, "llm": asked, "ensemble": fitted.combine(read, asked)}

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,11 @@ def test_weights_name_the_adapter_whose_answers_they_were_fitted_on(
         note_of(path).unlink()
         with pytest.raises(DatasetError, match="nothing tells whose"):
             fit_on_dev(path, served)
-    about = {"served": {"adapter": None}, "documents": 256, "sha256": "0" * 64}
+    about: dict[str, Any] = {"served": {"adapter": None}, "text_tokens": 90}
+    note_of(path).write_text(json.dumps(about))
+    with pytest.raises(DatasetError, match="texts of at most 90 tokens, llm.label_text_tokens is 230"):
+        fit_on_dev(path, settings, ask=False)
+    about |= {"documents": 256, "sha256": "0" * 64}
     note_of(path).write_text(json.dumps(about))
     with pytest.raises(DatasetError, match="answers other documents"):
         fit_on_dev(path, settings, ask=False)
