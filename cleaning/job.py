@@ -2,8 +2,9 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -14,6 +15,7 @@ from cleaning import publish, replay
 from cleaning.batches import STAGE, is_replay
 from cleaning.crawl_runs import load_reports
 from cleaning.stage import Attempt, Destination, clean_batches
+from cleaning.text_index import TextIndex
 from yuqing import ledger, watchlist
 from yuqing.contracts import now
 from yuqing.database import session
@@ -141,21 +143,32 @@ def clean_quarantine(
 def _settle(
     settings: Settings, pool: Engine, store: ObjectStore, pending: Sequence[ObjectInfo], summary: Summary
 ) -> Iterator[list[publish.Receipt]]:
-    """Clean and merge all batches; yields each round's receipts.
-
-    With Spark, executors clean the next rounds while the database merges one. Merges keep the order of the rounds, so that what
-    each batch is said to have brought does not depend on who was faster. While Spark starts, the driver cleans the first batches
-    itself, as long as there is more than a round for Spark.
-    """
+    """Clean and merge all batches; yields each round's receipts."""
     tuning = settings.cleaning
-    left = sum(item.size for item in pending)
-    if not pending or left < tuning.spark_from_bytes:
+    if not pending or sum(item.size for item in pending) < tuning.spark_from_bytes:
         for batches in in_rounds(pending, tuning.batches_a_round, tuning.bytes_a_round):
             here = _driver(settings, pool, store)
             yield _merge(settings, pool, _clean(here, pool, store, batches), summary)
         return
+    with TextIndex(pool, tuning.index_every) as index, closing(_on_spark(settings, pool, store, pending)) as rounds:
+        for cleaned in rounds:
+            receipts = _merge(settings, pool, cleaned, summary)
+            index.merged(sum(receipt.cleaned for receipt in receipts))
+            yield receipts
+
+
+def _on_spark(
+    settings: Settings, pool: Engine, store: ObjectStore, pending: Sequence[ObjectInfo]
+) -> Generator[_Round, None, None]:
+    """All rounds, cleaned; executors clean the next ones while the database merges one.
+
+    They come in their order, so that what each batch is said to have brought does not depend on who was faster. While Spark
+    starts, the driver cleans the first batches itself, as long as there is more than a round for Spark.
+    """
     from cleaning.spark import cancel_jobs
 
+    tuning = settings.cleaning
+    left = sum(item.size for item in pending)
     with ThreadPoolExecutor(tuning.rounds_at_once, "round") as threads:
         starting = threads.submit(_executors, settings, pool, store, [item.key for item in pending])
         cleaned: deque[Future[_Round]] = deque()
@@ -163,8 +176,7 @@ def _settle(
         try:
             first = 0
             while not starting.done() and left > tuning.bytes_a_round:
-                here = _driver(settings, pool, store)
-                yield _merge(settings, pool, _clean(here, pool, store, [pending[first].key]), summary)
+                yield _clean(_driver(settings, pool, store), pool, store, [pending[first].key])
                 left -= pending[first].size
                 first += 1
             executors = starting.result()
@@ -174,9 +186,9 @@ def _settle(
                     # Spark works off jobs in the order in which they reach it, and the first round is waited for.
                     wait([cleaned[-1]], timeout=_APART_S)
                 else:
-                    yield _merge(settings, pool, cleaned.popleft().result(), summary)
+                    yield cleaned.popleft().result()
             while cleaned:
-                yield _merge(settings, pool, cleaned.popleft().result(), summary)
+                yield cleaned.popleft().result()
             finished = True
         finally:
             if not finished:  # what is not merged yet stays pending

@@ -54,6 +54,12 @@ class CleaningSettings(Section):
         description="rounds under way: one in PostgreSQL and the others with the executors, enough to go on while the index of "
         "the texts is brought up to date (10 s)",
     )
+    index_every: int = Field(
+        1500,
+        ge=1,
+        description="documents after which their terms are put into the full-text index, on Spark and beside the next merges; "
+        "the rest at the end of a run",
+    )
     rows_a_transfer: int = Field(64, ge=1, description="pages a message between the JVM and a Python worker")
     maximum_record_bytes: int = Field(16 * 2**20, ge=1024, description="longer lines of a batch are quarantined")
     minimum_characters: int = Field(
