@@ -192,7 +192,8 @@ def test_rounds_that_overlap_bring_what_one_after_the_other_brings(
         write_batch(f"01{batch}", [raw(number, page(f"消息{number}", article_text(number % 7))) for number in numbers])
     found = []
     for place in (settings, on_spark):
-        tuning = place.cleaning.model_copy(update={"batches_a_round": 1})  # and the driver leaves all of them to Spark
+        # And the driver leaves all of them to Spark; terms are indexed beside the merges.
+        tuning = place.cleaning.model_copy(update={"batches_a_round": 1, "index_every": 1})
         summary = vars(clean_pending(place.model_copy(update={"cleaning": tuning})))
         tables = [
             rows(database, "SELECT batch_key, counts::text FROM ledger ORDER BY 1"),
