@@ -163,30 +163,38 @@ def _on_spark(
     """All rounds, cleaned; executors clean the next ones while the database merges one.
 
     They come in their order, so that what each batch is said to have brought does not depend on who was faster. While Spark
-    starts, the driver cleans the first batches itself, as long as there is more than a round for Spark.
+    starts, the driver cleans the first batches itself, those that are no more than a round and leave one to Spark.
     """
     from cleaning.spark import cancel_jobs
 
     tuning = settings.cleaning
     left = sum(item.size for item in pending)
+    # A plan's list of batches goes to each of its tasks.
+    plans = [pending[begin : begin + tuning.batches_a_plan] for begin in range(0, len(pending), tuning.batches_a_plan)]
     with ThreadPoolExecutor(tuning.rounds_at_once, "round") as threads:
-        starting = threads.submit(_executors, settings, pool, store, [item.key for item in pending])
+        starting = threads.submit(_executors, settings, pool, store, plans[0])
         cleaned: deque[Future[_Round]] = deque()
         finished = False
         try:
             first = 0
-            while not starting.done() and left > tuning.bytes_a_round:
-                yield _clean(_driver(settings, pool, store), pool, store, [pending[first].key])
-                left -= pending[first].size
+            for item in plans[0]:
+                if starting.done() or item.size > tuning.bytes_a_round or left - item.size < tuning.bytes_a_round:
+                    break
+                yield _clean(_driver(settings, pool, store), pool, store, [item.key])
+                left -= item.size
                 first += 1
-            executors = starting.result()
-            for batches in in_rounds(pending[first:], tuning.batches_a_round, tuning.bytes_a_round):
-                cleaned.append(threads.submit(_clean, executors, pool, store, batches))
-                if len(cleaned) < tuning.rounds_at_once:
-                    # Spark works off jobs in the order in which they reach it, and the first round is waited for.
-                    wait([cleaned[-1]], timeout=_APART_S)
-                else:
-                    yield cleaned.popleft().result()
+            executors, planned = starting.result(), plans[0][first:]
+            for number in range(len(plans)):
+                if number:
+                    planned = plans[number]
+                    executors = _executors(settings, pool, store, planned)
+                for batches in in_rounds(planned, tuning.batches_a_round, tuning.bytes_a_round):
+                    cleaned.append(threads.submit(_clean, executors, pool, store, batches))
+                    if len(cleaned) < tuning.rounds_at_once:
+                        # Spark works off jobs in the order in which they reach it, and the first round is waited for.
+                        wait([cleaned[-1]], timeout=_APART_S)
+                    else:
+                        yield cleaned.popleft().result()
             while cleaned:
                 yield cleaned.popleft().result()
             finished = True
@@ -237,10 +245,11 @@ def _driver(settings: Settings, pool: Engine, store: ObjectStore) -> _Cleaner:
     )
 
 
-def _executors(settings: Settings, pool: Engine, store: ObjectStore, batches: Sequence[str]) -> _Cleaner:
+def _executors(settings: Settings, pool: Engine, store: ObjectStore, planned: Sequence[ObjectInfo]) -> _Cleaner:
     """Spark's executors, with a plan for all these batches."""
     from cleaning.spark import plan, spark_session
 
+    batches = [item.key for item in planned]
     companies, destination = _prepared(settings, pool, store)
     try:
         clean = plan(spark_session(settings), settings, batches, companies, destination)
@@ -282,6 +291,7 @@ def _merge(settings: Settings, pool: Engine, cleaned: _Round, summary: Summary) 
         # A replay without a document has no effect that the ledger would have to know of.
         effective = [receipt for receipt in cleaned.receipts if receipt.cleaned or not is_replay(receipt.batch)]
         counts = publish.merge(connection, by.run_id, effective, cleaned.started, settings.cleaning, by.companies)
+        publish.forget_staged(connection, [receipt.batch for receipt in cleaned.receipts])
     log.info(
         "round settled",
         run_id=by.run_id,

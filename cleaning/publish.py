@@ -234,10 +234,13 @@ def merge(
     _follow_up(connection, recordings)
     counts = _settle(connection, receipts, started)
     # Not all of the run: it may have staged the batches of its next rounds.
-    connection.execute(
-        text("DELETE FROM staged_articles WHERE batch_key = ANY(:batches)"), {"batches": [*counts, *done]}
-    )
+    forget_staged(connection, [*counts, *done])
     return counts
+
+
+def forget_staged(connection: Connection, batches: Sequence[str]) -> None:
+    """Remove what was staged for batches that are settled, by whatever run or attempt."""
+    connection.execute(text("DELETE FROM staged_articles WHERE batch_key = ANY(:batches)"), {"batches": list(batches)})
 
 
 def index_texts(connection: Connection) -> None:

@@ -2,7 +2,8 @@
 
 The executors' JVM reads the batches, the driver's writes what they made: Spark has no way from a Python worker into Hadoop's
 file systems but through files named by Spark. Names and bytes are those of the other way. The code knows nothing of S3: the
-tests run it over a folder. The driver still lists batches, and reads what is replayed, with boto3.
+tests run it over a folder. The driver still lists batches, and reads what is replayed or what it cleans while Spark starts,
+with boto3.
 """
 
 import re

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ARROW_SCHEMA = pa.schema(
     [("batch", pa.string()), ("line", pa.int32()), ("record", pa.binary()), ("problem", pa.string())]
 )
-_TRANSFER_BYTES = 4 * 2**20  # an Arrow batch is sent when it has this many bytes or `rows` rows
+_TRANSFER_BYTES = 4 * 2**20  # an Arrow batch is ended when it has this many bytes or `rows` rows
 _KEPT_OF_LONG_BYTES = 1024
 
 _BROKEN = (EOFError, OSError, zlib.error)

@@ -113,7 +113,7 @@ def plan(
         root = s3a.root_of(destination.store.endpoint)
         s3a.HadoopObjects(spark, root).check()
         return partial(s3a.run_plan, spark, settings, companies=companies, destination=destination, root=root)
-    # One function for all steps: a second Python worker and the way of all pages through the JVM are saved.
+    # One function for all steps: no page goes through the JVM to a second Python worker, which gets receipts alone.
     work = partial(stage.clean_batches, companies=companies, settings=settings.cleaning, destination=destination)
     name = f"raw_batches_{destination.run_id.lower()}"  # a session has one registry
     spark.dataSource.register(raw_batches(name, from_arrow_schema(stage.RECEIPT), batches, pickle.dumps(work)))

@@ -125,10 +125,13 @@ def test_kill_at_any_time_changes_nothing(
 ) -> None:
     company("苹果公司", ["苹果"])
     write_batches(write_batch, 8)
-    # Small rounds, so that kills fall between merges too.
+    # Small rounds, so that kills fall between merges too; while Spark starts, the driver cleans what leaves one to Spark.
+    largest = max(item.size for item in store.list("raw/"))
     environment = {
         **environment,
         "YUQING_CLEANING__BATCHES_A_ROUND": "2",
+        "YUQING_CLEANING__BYTES_A_ROUND": str(2 * largest),
+        "YUQING_CLEANING__INDEX_EVERY": "5",
         "YUQING_CLEANING__SPARK_FROM_BYTES": str(spark_from_bytes),
     }
     started = time.monotonic()

@@ -207,10 +207,12 @@ def test_rounds_that_overlap_bring_what_one_after_the_other_brings(
 
 
 def test_the_driver_cleans_while_spark_starts_and_what_it_did_stays(
-    on_spark: Settings, database: Engine, write_batch: WriteBatch, monkeypatch: pytest.MonkeyPatch
+    on_spark: Settings, store: ObjectStore, database: Engine, write_batch: WriteBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = [write_batch(f"01{n}", [raw(n, page(f"消息{n}", article_text(n % 3)))]) for n in range(6)]
-    hurried = on_spark.model_copy(update={"cleaning": on_spark.cleaning.model_copy(update={"bytes_a_round": 1})})
+    largest = max(item.size for item in store.list("raw/"))
+    changes = {"bytes_a_round": largest, "batches_a_plan": 2}  # and several plans
+    hurried = on_spark.model_copy(update={"cleaning": on_spark.cleaning.model_copy(update=changes)})
     settled = "SELECT batch_key FROM ledger ORDER BY 1"
 
     def after(batches: int, then: Callable[[Settings], SparkSession]) -> Callable[[Settings], SparkSession]:
@@ -225,6 +227,11 @@ def test_the_driver_cleans_while_spark_starts_and_what_it_did_stays(
     def no_java(_: Settings) -> SparkSession:
         raise JavaMissing("there is no Java")
 
+    large = hurried.model_copy(update={"cleaning": hurried.cleaning.model_copy(update={"bytes_a_round": 1})})
+    monkeypatch.setattr("cleaning.spark.spark_session", no_java)
+    with pytest.raises(JavaMissing):
+        clean_pending(large)
+    assert rows(database, settled) == [], "batches larger than a round are Spark's"
     monkeypatch.setattr("cleaning.spark.spark_session", after(2, no_java))
     with pytest.raises(JavaMissing):
         clean_pending(hurried)

@@ -36,7 +36,8 @@ class CleaningSettings(Section):
     worker_silence_s: int = Field(
         300,
         ge=10,
-        description="a Python worker that neither sends nor receives for so long is killed and its task tried again",
+        description="a Python worker that neither sends nor receives for so long is killed and its task tried again; it says "
+        "nothing while it cleans a batch, which may therefore have some 20,000 pages",
     )
     driver_memory: str = Field("1g", description="the JVM's heap in local mode; the Python workers are extra")
     batches_a_round: int = Field(
@@ -60,7 +61,12 @@ class CleaningSettings(Section):
         description="documents after which their terms are put into the full-text index, on Spark and beside the next merges; "
         "the rest at the end of a run",
     )
-    rows_a_transfer: int = Field(64, ge=1, description="pages a message between the JVM and a Python worker")
+    batches_a_plan: int = Field(
+        2000, ge=1, description="batches that Spark plans at once, in 2 to 3 s; the list of them goes to each task"
+    )
+    rows_a_transfer: int = Field(
+        64, ge=1, description="pages a batch of Arrow's; with s3a also a message between the JVM and a Python worker"
+    )
     maximum_record_bytes: int = Field(16 * 2**20, ge=1024, description="longer lines of a batch are quarantined")
     minimum_characters: int = Field(
         16,
