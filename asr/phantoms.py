@@ -15,7 +15,7 @@ from itertools import groupby
 from yuqing.contracts import RemovedSegment, Segment
 
 # Raise it when a rule changes what is removed: it is part of a transcript's options.
-RULES_VERSION = 2
+RULES_VERSION = 3
 
 # Lines of subtitle makers and video platforms that Whisper's training data end with; none is news. A segment that holds one
 # is removed whole.
@@ -28,13 +28,15 @@ SUBTITLE_CREDITS = re.compile(
 )
 # Similarity from which a segment is the prompt come back. Echoes over noise and music were 0.9-1.0 alike, news below 0.4.
 ECHO_SIMILARITY = 0.7
+_LOOP = "loop: the same segment again and again"
 _MARKS = re.compile(r"[\W_]+")
 _LONGEST_UNIT = 12  # characters of a repeated phrase; loops over noise had units of 1 to 8
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A segment as the model gave it. `voice_s`: seconds of it in which the voice detector heard somebody.
+    """A segment as the model gave it. `voice_s`: seconds of it in which the voice detector heard somebody. `loops`: it is a later
+    turn of a loop that the model fell into, and its sound was listened to once more.
 
     The others are the engine's: asr.engines.engine.SpokenSegment says what they are.
     """
@@ -43,6 +45,7 @@ class Heard:
     voice_s: float
     no_speech_probability: float = 0.0
     mean_log_probability: float = 0.0
+    loops: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,9 @@ def sift(heard: Sequence[Heard], rules: Rules, hot_words: str = "") -> Sifted:
         removed.append(RemovedSegment(start=segment.start, end=segment.end, text=text, reason=reason))
 
     for item in heard:
+        if item.loops:
+            remove(item.segment, item.segment.text, _LOOP)
+            continue
         if reason := reason_to_remove(item, rules, hot_words):
             remove(item.segment, item.segment.text, reason)
             continue
@@ -88,15 +94,21 @@ def sift(heard: Sequence[Heard], rules: Rules, hot_words: str = "") -> Sifted:
             continue
         kept.append(item.segment.model_copy(update={"text": text}))
     spoken: list[Segment] = []
-    for _, run in groupby(kept, key=lambda segment: segment.text):
-        first, *others = run
-        spoken.append(first)
-        if len(others) + 1 >= rules.loop_repeats:
-            for other in others:
-                remove(other, other.text, "loop: the same segment again and again")
+    for segment, again in zip(kept, looping([segment.text for segment in kept], rules.loop_repeats), strict=True):
+        if again:
+            remove(segment, segment.text, _LOOP)
         else:
-            spoken.extend(others)
+            spoken.append(segment)
     return Sifted(tuple(spoken), tuple(sorted(removed, key=lambda segment: segment.start)))
+
+
+def looping(texts: Sequence[str], repeats: int) -> list[bool]:
+    """For each text whether it is a later turn of a loop: of the same text `repeats` times or more in a row."""
+    found: list[bool] = []
+    for _, run in groupby(texts):
+        turns = len(list(run))
+        found += [False] + [turns >= repeats] * (turns - 1)
+    return found
 
 
 def reason_to_remove(item: Heard, rules: Rules, hot_words: str = "") -> str | None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from asr.names import Names
 from asr.normaliser import spoken_numbers
 from asr.numbers import written
 from asr.parts import in_parts, side_by_side
-from asr.phantoms import RULES_VERSION, Heard, Rules, sift
+from asr.phantoms import RULES_VERSION, Heard, Rules, looping, sift
 from asr.voices import Spans, most_spoken, overlap, stretches, unheard, voices
 from asr.writing import tidy
 from yuqing.contracts import Segment, Transcript, Word
@@ -150,27 +150,39 @@ class Transcriber:
         )
 
     def _window(self, window: audio.Window, on_progress: OnProgress, hot_words: str) -> Chunk:
-        found: list[tuple[Heard, str]] = []
         done = window.start_s
-        for item, language in self._listen(window, hot_words):
-            found.append((item, language))
-            done = min(done + item.segment.end - item.segment.start, window.end_s)
+
+        def progress(spoken: SpokenSegment) -> None:
+            nonlocal done
+            done = min(done + max(0.0, spoken.end_s - spoken.start_s), window.end_s)
             on_progress(done)
-        found.sort(key=lambda one: one[0].segment.start)
+
+        found = sorted(self._listen(window, hot_words, progress), key=lambda one: one[0].segment.start)
         heard, languages = zip(*found, strict=True) if found else ((), ())
         return Chunk(window.start_s, window.end_s, tuple(heard), tuple(languages))
 
-    def _listen(self, window: audio.Window, hot_words: str) -> Iterator[tuple[Heard, str]]:
+    def _listen(
+        self, window: audio.Window, hot_words: str, progress: Callable[[SpokenSegment], None]
+    ) -> Iterator[tuple[Heard, str]]:
         """What is said in the window, several parts at once; then what a second look finds where a voice was passed over."""
         options = self.options
         spoken_in = voices(window.samples, options.voice_threshold)
         length = len(window.samples) / audio.SAMPLE_RATE
         clips = stretches(spoken_in, length, options.pause_s)
-        written: Spans = []
+        first: list[SpokenSegment] = []
         for spoken in self._hear(window, clips, hot_words):
-            written.append((spoken.start_s, spoken.end_s))
-            yield _heard(spoken, spoken_in, window.start_s, length), spoken.language
+            first.append(spoken)
+            progress(spoken)
+        first.sort(key=lambda spoken: spoken.start_s)
+        # Shown its own words, a model that repeats itself goes on to the end; without them it hears what was said.
+        loops = looping([spoken.text for spoken in first], options.loop_repeats)
+        written: Spans = []
+        for spoken, again in zip(first, loops, strict=True):
+            if not again:
+                written.append((spoken.start_s, spoken.end_s))
+            yield replace(_heard(spoken, spoken_in, window.start_s, length), loops=again), spoken.language
         for spoken in self._hear(window, unheard(spoken_in, written, options.unheard_s), hot_words):
+            progress(spoken)
             yield _heard(spoken, spoken_in, window.start_s, length), spoken.language
 
     def _hear(self, window: audio.Window, clips: Spans, hot_words: str) -> Iterator[SpokenSegment]:

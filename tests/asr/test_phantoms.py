@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.phantoms import Heard, Rules, reason_to_remove, sift, unloop
+from asr.phantoms import Heard, Rules, looping, reason_to_remove, sift, unloop
 from yuqing.contracts import Segment
 
 RULES = Rules(
@@ -132,3 +132,15 @@ def test_nothing_is_lost_and_order_is_kept(texts: list[str], repeats: int) -> No
     assert [segment.start for segment in found.kept] == sorted(segment.start for segment in found.kept)
     said = sum(map(len, texts))
     assert sum(len(segment.text) for segment in (*found.kept, *found.removed)) == said
+
+
+def test_later_turns_of_a_loop() -> None:
+    assert looping(["一", "二", "二", "二", "一", "一"], 3) == [False, False, True, True, False, False]
+    assert looping([], 3) == []
+
+
+def test_what_was_listened_to_again_is_removed_as_a_loop_wherever_it_stands() -> None:
+    items = [heard("好的。", start=0), heard("今天开会。", start=3), replace(heard("好的。", start=4), loops=True)]
+    found = sift(items, RULES)
+    assert [segment.text for segment in found.kept] == ["好的。", "今天开会。"]
+    assert [segment.reason for segment in found.removed] == ["loop: the same segment again and again"]

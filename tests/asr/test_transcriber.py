@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,29 @@ def test_what_the_model_passes_over_is_listened_to_again(
     assert starts == sorted(starts)
     assert seconds == sorted(seconds)
     assert len(engine.clips) == 2, "once"
+
+
+class Looping(Passing):
+    """An engine that falls into a loop after its first segment, at the first look."""
+
+    def listen(self, samples: audio.Samples, clips: Spans, decoding: Decoding) -> Iterator[SpokenSegment]:
+        self.clips.append(clips)
+        first: SpokenSegment | None = None
+        for segment in self.engine.listen(samples, clips, decoding):
+            first = first or segment
+            shown = len(self.clips) > 1
+            yield segment if shown else replace(segment, text=first.text, words=first.words)
+
+
+def test_what_a_loop_drowns_is_listened_to_again(transcriber: Transcriber, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = RECORDINGS[0]
+    engine = Looping(transcriber.load())
+    monkeypatch.setattr(transcriber, "_engine", engine)
+    monkeypatch.setattr(transcriber, "options", replace(transcriber.options, loop_repeats=3))
+    transcript = transcriber.transcribe(RECORDED / recording.file)
+    assert character_error_rate(plain(recording.spoken_text()), plain(transcript.text)) <= MOST_CER
+    assert {segment.reason for segment in transcript.removed} == {"loop: the same segment again and again"}
+    assert len(engine.clips) == 2
 
 
 def test_options_name_what_decides_the_text() -> None:
