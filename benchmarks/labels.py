@@ -69,7 +69,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     settings = load_settings()
     adapter = of_the_settings(settings)
-    note(given.answers, adapter.served_name if adapter else None, settings.llm.base)
+    note(given.answers, adapter.served_name if adapter else None, settings.llm.base, asking=settings)
     reader = Reader(settings, adapter, threads=1)
     until = time.monotonic() + given.seconds
     began = time.process_time()

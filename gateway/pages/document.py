@@ -59,14 +59,19 @@ class Unheard:
     kept: str | None = None
 
 
+def plain(reason: str, sha256: str) -> str:
+    """The worker's reason with "the file" in place of the file's name, which is its hash with or without folder and suffix."""
+    return re.sub(rf"\S*{sha256}[^\s:]*", "the file", reason)  # a colon after the name is the sentence's
+
+
 async def _unheard(gateway: Gateway, waiting: Mapping[str, tuple[Status, datetime]]) -> dict[str, Unheard]:
     async def one(sha256: str, status: Status, came: datetime) -> Unheard:
         reason = await asyncio.to_thread(failure_of, gateway, sha256, came) if status == "failed" else None
         if reason is None:
             return Unheard(status)
-        # The worker names the file, which is called by its hash.
-        plain = re.sub(rf"\S*{sha256}\S*", "the file", reason)
-        return Unheard(status, plain, f"/operations/quarantine/{STAGE}/{came.astimezone(UTC):%Y-%m-%d}/{sha256}")
+        return Unheard(
+            status, plain(reason, sha256), f"/operations/quarantine/{STAGE}/{came.astimezone(UTC):%Y-%m-%d}/{sha256}"
+        )
 
     found = await asyncio.gather(*(one(sha256, *state) for sha256, state in waiting.items()))
     return dict(zip(waiting, found, strict=True))

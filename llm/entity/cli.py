@@ -54,7 +54,7 @@ def fit(
     from llm.entity.evaluate import answers_of, load
     from llm.entity.evaluate import evaluate as run
     from llm.entity.evaluate import fit as fit_on
-    from llm.triage.answers import answered_by, note, parts_of
+    from llm.triage.answers import answered_by, check_question, note, parts_of
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
@@ -63,6 +63,7 @@ def fit(
         note(answers, load_adapter(adapter).served_name, settings.llm.base)
     known = answers_of(everything, answers, settings)
     parts = parts_of(settings, answered_by(answers))
+    check_question(answers, settings)
     dev = [each for each in everything if each.part == "dev"]
     fitted = {"rules": fit_on(dev, None), "llm": fit_on(dev, known)}
     metrics: dict[str, Any] = {}

@@ -18,7 +18,7 @@ from llm.entity.judge import OwnClauses, label_text, own_clauses, reread
 from llm.entity.opinion import Floats
 from llm.evaluation.documents import LabelledCompany, LabelledDocument, read_documents
 from llm.inews import DatasetError
-from llm.triage.answers import answered_by, note, open_to_go_on
+from llm.triage.answers import note, open_to_go_on
 from llm.triage.evaluate import measure
 from llm.triage.model import load as load_triage
 from llm.triage.model import probabilities_of
@@ -72,9 +72,7 @@ def write_answer(file: TextIO, identity: str, answered: Answered) -> None:
 async def _ask(documents: Sequence[LabelledDocument], settings: Settings, path: Path, known: set[str]) -> None:
     async with LLMClient(llm_endpoint(settings), settings.llm) as client:
         served = await client.served()
-        if known:
-            answered_by(path)  # not to put another adapter's answers beside them
-        note(path, served.adapter, served.model)
+        note(path, served.adapter, served.model, asking=settings)
         with open_to_go_on(path) as file:
 
             async def one(document: LabelledDocument) -> None:

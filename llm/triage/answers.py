@@ -75,7 +75,8 @@ def answered_by(path: Path) -> str | None:
     except FileNotFoundError:
         raise DatasetError(
             f"nothing tells whose answers {path} holds: there is no {note_of(path).name} beside it",
-            cure="name the adapter with --adapter, or ask the server into another file",
+            cure="name the adapter once by --adapter of `yuqing llm fit-ensemble` (of `yuqing llm entities fit` for companies'), "
+            "or ask the server into another file",
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{note_of(path)} cannot be read: {error!r}", cure="remove it and the answers") from None
@@ -100,9 +101,24 @@ def check_documents(path: Path, documents: Sequence[LabelledNews]) -> None:
         raise DatasetError(f"{path} answers other documents than these", cure="name the answers of these")
 
 
-def _check_question(path: Path, settings: Settings) -> None:
-    """Raises DatasetError when the note says that more or less of each text was shown than the settings would show."""
-    shown, now = _noted(path).get("text_tokens"), settings.llm.label_text_tokens
+def check_question(path: Path, settings: Settings) -> None:
+    """Raises DatasetError when the note says that something else was asked than a text's sentiment with today's prompt, or
+    that more or less of each text was shown than the settings would show.
+    """
+    about = _noted(path)
+    if about.get("whole"):
+        raise DatasetError(
+            f"{path} holds whole answers, with the companies', not those to the question for the sentiment alone",
+            cure="name those of `yuqing llm evaluate` without --whole, or ask the server into another file",
+        )
+    # What follows a "+" are the rules for companies, which a question for the sentiment alone does not show.
+    prompt = str(about.get("prompt_version", PROMPT_VERSION))
+    if prompt.partition("+")[0] != PROMPT_VERSION:
+        raise DatasetError(
+            f"{path} holds answers to the prompt {prompt}, this release has {PROMPT_VERSION}",
+            cure="ask the server into another file",
+        )
+    shown, now = about.get("text_tokens"), settings.llm.label_text_tokens
     if shown not in (None, now):
         raise DatasetError(
             f"{path} holds answers to texts of at most {shown} tokens, llm.label_text_tokens is {now}",
@@ -110,11 +126,21 @@ def _check_question(path: Path, settings: Settings) -> None:
         )
 
 
-def note(path: Path, adapter: str | None, model: str) -> None:
-    """Note whose answers a file holds, or check that it is the same as before. Raises DatasetError for another adapter's."""
+def note(path: Path, adapter: str | None, model: str, asking: Settings | None = None) -> None:
+    """Note whose answers a file holds, or check that it is the same as before. Raises DatasetError for another adapter's.
+
+    Who is about to ask gives its settings: then it is noted, too, what is asked, and DatasetError raised for a file with answers
+    of which nothing tells whose they are, or with those to another question.
+    """
+    if asking and path.exists() and path.stat().st_size:
+        answered_by(path)  # not to put another adapter's answers beside them
     if not note_of(path).exists():
-        served = {"model": model, "adapter": adapter}
-        note_of(path).write_text(json.dumps({"served": served}, ensure_ascii=False) + "\n", encoding="utf-8")
+        about: dict[str, Any] = {"served": {"model": model, "adapter": adapter}}
+        if asking:  # as `yuqing llm evaluate` notes it
+            about |= {"whole": False, "prompt_version": PROMPT_VERSION, "text_tokens": asking.llm.label_text_tokens}
+        part = note_of(path).with_suffix(".part")
+        part.write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(note_of(path))  # whole, or not there: after kill -9, too
         return
     known = answered_by(path)
     if ensemble.weights_of(known or "") != ensemble.weights_of(adapter or ""):
@@ -122,15 +148,15 @@ def note(path: Path, adapter: str | None, model: str) -> None:
             f"the answers in {path} are those of {known or 'the bare base'}, not of {adapter or 'the bare base'}",
             cure="name another file, or remove this one and the note beside it",
         )
+    if asking:
+        check_question(path, asking)
 
 
 async def _ask(documents: Sequence[LabelledNews], settings: Settings, path: Path, known: dict[int, Label]) -> None:
     room = asyncio.Semaphore(settings.llm.concurrency)
     async with LLMClient(llm_endpoint(settings), settings.llm) as client:
         served = await client.served()
-        if known:
-            answered_by(path)  # not to put another adapter's answers beside them
-        note(path, served.adapter, served.model)
+        note(path, served.adapter, served.model, asking=settings)
         with open_to_go_on(path) as file:
 
             async def one(place: int) -> None:
@@ -213,7 +239,7 @@ def fit_on_dev(path: Path, settings: Settings, *, ask: bool = True, adapter: Ada
         note(path, adapter.served_name, settings.llm.base)
     documents, asked = answered(inews.load("dev"), path, settings, ask=ask)
     by = answered_by(path)
-    _check_question(path, settings)
+    check_question(path, settings)
     read = triage_probabilities(documents)
     fitted = ensemble.fit(read, asked, [document.sentiment for document in documents])
     parts = {"triage": read, "llm": asked, "ensemble": fitted.combine(read, asked)}

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gateway.api.companies import NewCompany
 from gateway.auth import Caller, demand
+from gateway.pages.document import plain
 from gateway.pages.strings.common import STRINGS
 from gateway.pages.strings.reasons import SCOPES, told
 from gateway.problems import Problem
@@ -76,10 +77,16 @@ def test_what_is_wrong_with_a_company(company: dict[str, object], chinese: str) 
         ("the file has no audio track (it holds subtitle, video)", "文件没有声音轨道，只有：subtitle, video。"),
         ("the file is longer than the 0.5 hours that are allowed", "录音超过允许的 0.5 小时。"),
         ("the file is encrypted (DRM)", "文件有版权保护（DRM），无法解密。"),
+        ("the file: the audio track is damaged: Invalid data", "声音轨道已损坏（Invalid data）。"),
+        ("the file does not exist", "对象存储里已经没有这个文件。"),
     ],
 )
 def test_why_a_recording_has_no_transcript(reason: str, chinese: str) -> None:
-    assert told("zh", reason) == chinese
+    sha256 = "0a" * 32
+    for name in (f"{sha256}.mp3", f"media/0a/{sha256}.bin", sha256):
+        said = plain(reason.replace("the file", name), sha256)
+        assert said == reason, "the file's name alone is replaced"
+        assert told("zh", said) == chinese
 
 
 def test_a_scope_that_is_missing() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from llm.adapters import load_adapter
 from llm.analysis.scores import Label
+from llm.evaluation.answers import Wanted, about_of
 from llm.inews import DatasetError
 from llm.triage import ensemble
 from llm.triage.answers import fit_on_dev, note, note_of, open_to_go_on, read_answers
@@ -110,10 +111,40 @@ def test_weights_name_the_adapter_whose_answers_they_were_fitted_on(
     note_of(path).write_text(json.dumps(about))
     with pytest.raises(DatasetError, match="texts of at most 90 tokens, llm.label_text_tokens is 230"):
         fit_on_dev(path, settings, ask=False)
+    # Whole answers show as many tokens by default, and have other labels.
+    for other, message in (({"whole": True}, "whole answers"), ({"prompt_version": "analysis-v0+own"}, "analysis-v0")):
+        note_of(path).write_text(json.dumps({"served": {"adapter": None}, "text_tokens": 230, **other}))
+        with pytest.raises(DatasetError, match=message):
+            fit_on_dev(path, settings, ask=False)
     about |= {"documents": 256, "sha256": "0" * 64}
     note_of(path).write_text(json.dumps(about))
     with pytest.raises(DatasetError, match="answers other documents"):
         fit_on_dev(path, settings, ask=False)
+
+
+def test_who_asks_notes_what_was_asked_before_the_first_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, settings = tmp_path / "dev.jsonl", load_settings()
+    path.write_text("{}\n")
+    with pytest.raises(DatasetError, match="nothing tells whose") as caught:
+        note(path, "mine-0a1b2c3d", settings.llm.base, asking=settings)
+    assert "fit-ensemble" in caught.value.cure
+    assert not note_of(path).exists(), "an old file is not said to be of today's adapter"
+    path.unlink()
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "replace", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            note(path, "mine-0a1b2c3d", settings.llm.base, asking=settings)
+    assert not note_of(path).exists(), "half a note is none"
+    note(path, "mine-0a1b2c3d", settings.llm.base, asking=settings)
+    noted = json.loads(note_of(path).read_text())
+    asked = about_of(Wanted([], whole=False), noted["served"], settings)
+    assert asked["prompt_version"].startswith(noted.pop("prompt_version"))
+    assert noted.items() <= asked.items(), "as `yuqing llm evaluate` notes it"
+    path.write_text("{}\n")
+    note(path, "mine-0a1b2c3d", settings.llm.base, asking=settings)
+    fewer = settings.model_copy(update={"llm": settings.llm.model_copy(update={"label_text_tokens": 90})})
+    with pytest.raises(DatasetError, match="at most 230 tokens, llm.label_text_tokens is 90"):
+        note(path, "mine-0a1b2c3d", settings.llm.base, asking=fewer)
 
 
 def test_answers_go_on_where_a_file_was_cut(tmp_path: Path) -> None:
