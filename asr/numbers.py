@@ -49,7 +49,8 @@ def _decimal(said: str) -> str:
         return f"{value}.{_one_by_one(fraction.removesuffix(group))}{group}"
     for sign, size in (("亿", 10**8), ("万", 10**4)):
         if value >= size and value * 100 % size == 0:
-            return f"{value / size:g}{sign}"
+            hundredths = value * 100 // size
+            return f"{hundredths // 100}.{hundredths % 100:02}".rstrip("0").rstrip(".") + sign
     return str(value)
 
 

@@ -88,7 +88,11 @@ def _run_once(server: Scripted, settings: Settings, **changes: object) -> dict[s
     return asyncio.run(work(settings.model_copy(update={"llm": llm}), follow=False))
 
 
-def test_a_spent_budget_stops_the_model_and_not_triage(database: Engine, settings: Settings) -> None:
+def test_a_spent_budget_stops_the_model_and_not_triage(
+    database: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Before midnight (UTC) the next day's budget is what a run would wait for.
+    monkeypatch.setattr("yuqing.jobs._SOON_S", 1.0)
     put_news(database, (*_news(6), WEATHER))
     with scripted_server() as server:
         counts = _run_once(server, settings, daily_tokens=200, concurrency=1)
