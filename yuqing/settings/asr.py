@@ -27,7 +27,7 @@ class ASRSettings(Section):
     batch_size: int = Field(
         1,
         ge=1,
-        description="half-minutes decoded at once, each without the one before: 8 is 1.8 times as fast, CER .079 for .063",
+        description="half-minutes decoded at once, each without the one before: CER .079 for .059; on two cores no faster",
     )
     parallel_parts: int = Field(
         2,
