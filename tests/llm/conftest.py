@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, insert
 
+from tests.own_port import own_port
 from yuqing.database.models import Company, Document, MentionRow, ReprintGroup, Team
 from yuqing.embedded import ports, processes, vllm
 from yuqing.identity import content_hash, doc_id
@@ -37,7 +38,7 @@ def llm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if "TEST_LLM_URL" in os.environ:
         yield Server({"YUQING_LLM__URL": os.environ["TEST_LLM_URL"], "YUQING_LLM__API_KEY": os.environ["TEST_LLM_KEY"]})
         return
-    port = ports.choose(28001)
+    port = own_port()
     log = tmp_path_factory.mktemp("llm") / "vllm.log"
     command = [sys.executable, "-m", "yuqing", "llm", "serve", "--port", str(port)]
     with log.open("wb") as output:

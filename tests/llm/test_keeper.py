@@ -14,7 +14,8 @@ import pytest
 
 from llm import keeper
 from tests import kubelet
-from yuqing.embedded import ports, processes
+from tests.own_port import own_port
+from yuqing.embedded import processes
 
 HOST = "127.0.0.1"
 # A server with an engine of its own, as vLLM's; both note their numbers. `answer` opens its port.
@@ -59,7 +60,7 @@ def kept(
     folder: Path, program: str, word: str, loading_s: float = 60, answering_s: float = 60, *, first: bool = False
 ) -> Iterator[tuple[subprocess.Popen[bytes], int, list[psutil.Process]]]:
     """The keeper, its number, and all processes below it once the log has the word. They are gone when the block is left."""
-    log, port = folder / "log", ports.choose(28701)
+    log, port = folder / "log", own_port()
     given = [*(kubelet._namespace() if first else ()), *command(port, program, loading_s, answering_s)]
     with log.open("wb") as output:
         process = processes.start(given, output=output)

@@ -20,6 +20,7 @@ from llm.analysis.client import LLMClient, Served
 from llm.serve import running
 from tests.llm.conftest import yuqing
 from tests.llm.tiny import save_tiny_model, write_adapter, write_manifest
+from tests.own_port import own_port
 from yuqing.embedded import ports, processes, vllm
 from yuqing.endpoints import llm_endpoint
 from yuqing.settings import get_settings, load_settings
@@ -91,7 +92,7 @@ def test_adapters_change_in_a_running_server_and_merged_they_say_the_same(
     expected = {each.served_name: _expected(base, each.folder) for each in (first, second)}
     assert (expected[first.served_name] - expected[second.served_name]).abs().max() > 0.1
 
-    port = ports.choose(28501)
+    port = own_port()
     url = f"http://{ports.HOST}:{port}/v1"
     given = environment | {
         "YUQING_CACHE_DIR": str(tmp_path / "cache"),

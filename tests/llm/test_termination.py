@@ -15,6 +15,7 @@ from tests.kubelet import ended, first_process, start, terminate
 from tests.llm.conftest import put_news
 from tests.llm.scripted import scripted_server
 from tests.llm.test_outages import _count, _news
+from tests.own_port import own_port
 from yuqing.embedded import ports, vllm
 from yuqing.settings import load_settings
 
@@ -66,7 +67,7 @@ def _metrics(url: str) -> str:
 @pytest.mark.slow
 def test_the_server_ends_while_it_loads_and_while_it_answers(tmp_path: Path) -> None:
     """In the pod's grace period, by itself, and nothing of it stays; what it was asked before is answered."""
-    port, settings = ports.choose(28301), load_settings()
+    port, settings = own_port(), load_settings()
     url = f"http://{ports.HOST}:{port}/v1"
     drain_s = 240  # some tokens on a machine that does much else
     given = {

@@ -18,6 +18,7 @@ from llm.baichuan.convert import convert
 from llm.merge import merge_tensors, scale_of
 from tests.llm.baichuan.conftest import Make
 from tests.llm.baichuan.reference import logits
+from tests.own_port import own_port
 from yuqing.embedded import ports, processes, vllm
 from yuqing.settings import load_settings
 
@@ -31,7 +32,7 @@ def serving(model: Path, log: Path, *options: str) -> Iterator[str]:
     """vLLM with the project's own command line; yields its address once it answers."""
     everything = load_settings()
     settings = everything.llm.model_copy(update={"max_model_len": 512})
-    port = ports.choose(28101)
+    port = own_port()
     command = [*vllm.command(model, ports.HOST, port, settings), "--dtype", "float32", *options]
     environment = vllm.environment(KEY, settings) | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "true"}
     with log.open("wb") as output:
