@@ -1,6 +1,6 @@
 """How fast cleaning is, and how its cost grows: the job on Spark beside the same steps in one process.
 
-    python benchmarks/clean.py [--documents 1000]
+    python benchmarks/clean.py [--documents 1000] [--repeat 2]
 
 Starts its own SeaweedFS and PostgreSQL in a temporary folder, with a watchlist of 1,000 companies. The documents are news texts as
 pages, 200 a batch, three in ten a reprint (benchmarks/material/news_pages.py). Prints one JSON line.
@@ -8,6 +8,7 @@ pages, 200 a batch, three in ten a reprint (benchmarks/material/news_pages.py). 
 The job is `yuqing clean`: Spark's Python workers read batches from S3, clean them, write Parquet to S3 and COPY rows to PostgreSQL,
 and the driver merges them. The loop is the same functions in the same order in one process, `yuqing clean` without Spark: the same
 batches from S3, the same Parquet, rows and merges, into the same tables, emptied before. It is checked that both bring the same.
+A machine's speed changes within minutes: job and loop take turns, `--repeat` times, and figures are means over these.
 
     documents_per_cpu_s    of the job; CPU seconds are those of all processes, services included (cpu_s: by program)
     seconds                wall time of the job from the command's start to its end, with the start of Java and Spark
@@ -15,7 +16,7 @@ batches from S3, the same Parquet, rows and merges, into the same tables, emptie
     peak_mib               of the driver, its Java and the Python workers together, shared pages counted once (PSS), and of what
                            measures them (60 MiB); of the job, of that over a tenth (tenth_) and of the loop (loop_)
     growth_exponent        log10 of the CPU seconds by those of a tenth of the documents, both without those of spark_start_s
-    ratio_to_loop          the loop's wall time by the job's; beyond 10,000 documents, of a tenth of them
+    ratio_to_loop          the loop's wall time by the job's (ratios: of each turn); beyond 10,000 documents, of a tenth of them
     steps                  documents per CPU-second of each step by itself, in this process
     signatures_per_cpu_s   beside datasketch's MinHash of the same 3-grams with as many permutations
     small_*                a run of 200 documents as it is after each crawl, without Spark
@@ -33,7 +34,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -254,48 +257,67 @@ def signatures(documents: int) -> dict[str, float]:
     }
 
 
-def measure(settings: Settings, documents: int) -> dict[str, Any]:
-    """Run job and loop over the same documents."""
+def measure(settings: Settings, documents: int, repeat: int) -> dict[str, Any]:
+    """Run job and loop over the same documents, in turns."""
     usage = Usage({process.pid for process in psutil.Process().children()})
     watch_companies(settings)
+    on_spark = partial(with_cleaning, settings, spark_from_bytes=0)
     small = run(with_cleaning(settings, "small"), usage, SMALL)
-    start = run(with_cleaning(settings, "first", spark_from_bytes=0), usage, 1)
-    tenth = run(with_cleaning(settings, "tenth", spark_from_bytes=0), usage, documents // 10)
-    job = run(with_cleaning(settings, "all", spark_from_bytes=0), usage, documents)
-    side_by_side, compared = (documents, job) if documents <= LOOP_DOCUMENTS else (documents // 10, tenth)
-    loop = run(with_cleaning(settings, "loop", spark_from_bytes=_NEVER), usage, side_by_side)
+    starts, tenths, jobs, loops = list[Any](), list[Any](), list[Any](), list[Any]()
+    compared, side_by_side = (jobs, documents) if documents <= LOOP_DOCUMENTS else (tenths, documents // 10)
+    for _ in range(repeat):
+        starts.append(run(on_spark("first"), usage, 1))
+        tenths.append(run(on_spark("tenth"), usage, documents // 10))
+        if not jobs or compared is jobs:
+            jobs.append(run(on_spark("all"), usage, documents))
+        loops.append(run(with_cleaning(settings, "loop", spark_from_bytes=_NEVER), usage, side_by_side))
+        assert loops[-1]["summary"] == compared[-1]["summary"], "job and loop must bring the same"
     usage.stop()
-    assert loop["summary"] == compared["summary"], "job and loop must bring the same"
-    cpu, cpu_of_tenth, cpu_of_loop, cpu_of_start = (sum(part["cpu"].values()) for part in (job, tenth, loop, start))
+    cpu, cpu_of_tenth, cpu_of_loop, cpu_of_start = (
+        sum(mean_cpu(runs).values()) for runs in (jobs, tenths, loops, starts)
+    )
+    job_s, loop_s, compared_s, start_s = (
+        mean(part["seconds"] for part in runs) for runs in (jobs, loops, compared, starts)
+    )
     return {
         "documents": documents,
         "documents_per_cpu_s": round(documents / cpu, 1),
-        "seconds": round(job["seconds"], 1),
-        "cpu_s": job["cpu"],
-        "spark_start_s": round(start["seconds"], 1),
+        "seconds": round(job_s, 1),
+        "cpu_s": mean_cpu(jobs),
+        "spark_start_s": round(start_s, 1),
         "spark_start_cpu_s": round(cpu_of_start, 1),
-        "peak_mib": job["peak_mib"],
-        "tenth_peak_mib": tenth["peak_mib"],
+        "peak_mib": max(part["peak_mib"] for part in jobs),
+        "tenth_peak_mib": max(part["peak_mib"] for part in tenths),
         "growth_exponent": round(math.log10((cpu - cpu_of_start) / (cpu_of_tenth - cpu_of_start)), 3),
         "loop_documents": side_by_side,
-        "loop_seconds": round(loop["seconds"], 1),
+        "loop_seconds": round(loop_s, 1),
         "loop_documents_per_cpu_s": round(side_by_side / cpu_of_loop, 1),
-        "loop_cpu_s": loop["cpu"],
-        "loop_peak_mib": loop["peak_mib"],
-        "ratio_to_loop": round(loop["seconds"] / compared["seconds"], 2),
+        "loop_cpu_s": mean_cpu(loops),
+        "loop_peak_mib": max(part["peak_mib"] for part in loops),
+        "ratio_to_loop": round(loop_s / compared_s, 2),
+        "ratios": [round(a["seconds"] / b["seconds"], 2) for a, b in zip(loops, compared, strict=True)],
         "steps": steps(settings, min(documents, STEP_DOCUMENTS)),
         **signatures(min(documents, STEP_DOCUMENTS)),
         "small_documents": SMALL,
         "small_seconds": round(small["seconds"], 1),
         "small_cpu_s": round(sum(small["cpu"].values()), 1),
-        **job["summary"],
+        **jobs[-1]["summary"],
     }
+
+
+def mean_cpu(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean of the runs' CPU seconds by program."""
+    total: Counter[str] = Counter()
+    for part in runs:
+        total.update(part["cpu"])
+    return {name: round(seconds / len(runs), 1) for name, seconds in total.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1000)
-    documents = parser.parse_args().documents
+    parser.add_argument("--repeat", type=int, default=2)
+    given = parser.parse_args()
     telemetry.configure(stage="benchmark")  # logs go to standard error, the figures alone to standard output
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as another user
@@ -311,7 +333,7 @@ def main() -> None:
                 s3={"endpoint": s3["endpoint"], "access_key": s3["access_key"], "secret_key": s3["secret_key"]},
                 database={"url": planned.addresses["database"]["url"]},
             )
-            print(json.dumps(measure(settings, documents)), flush=True)
+            print(json.dumps(measure(settings, given.documents, given.repeat)), flush=True)
         finally:
             supervisor.stop()
 

@@ -188,7 +188,7 @@ def _on_spark(
                 if number:
                     planned = plans[number]
                     executors = _executors(settings, pool, store, planned)
-                for batches in in_rounds(planned, tuning.batches_a_round, tuning.bytes_a_round):
+                for batches in in_rounds(planned, tuning.batches_a_round, tuning.bytes_a_round, tapered=True):
                     cleaned.append(threads.submit(_clean, executors, pool, store, batches))
                     if len(cleaned) < tuning.rounds_at_once:
                         # Spark works off jobs in the order in which they reach it, and the first round is waited for.
@@ -204,16 +204,21 @@ def _on_spark(
                 cancel_jobs()
 
 
-def in_rounds(pending: Sequence[ObjectInfo], most: int, most_bytes: int) -> Iterator[list[str]]:
-    """Runs of at most so many batches, each ended by the batch with which it reaches so many bytes."""
+def in_rounds(
+    pending: Sequence[ObjectInfo], most: int, most_bytes: int, *, tapered: bool = False
+) -> Iterator[list[str]]:
+    """Runs of at most so many batches, each ended by the batch with which it reaches so many bytes.
+
+    `tapered`: or half of what is left, so that little waits to be merged when the last batch is cleaned.
+    """
     batches: list[str] = []
-    size = 0
+    size, left = 0, sum(item.size for item in pending)
     for item in pending:
         batches.append(item.key)
         size += item.size
-        if len(batches) == most or size >= most_bytes:
+        if len(batches) == most or size >= (min(most_bytes, left / 2) if tapered else most_bytes):
             yield batches
-            batches, size = [], 0
+            batches, size, left = [], 0, left - size
     if batches:
         yield batches
 

@@ -253,3 +253,11 @@ def test_a_round_is_full_by_its_batches_or_by_their_bytes() -> None:
     pending = [ObjectInfo(str(number), size, moment) for number, size in enumerate((1, 9, 1, 1, 1, 30, 2))]
     assert list(in_rounds(pending, 3, 10)) == [["0", "1"], ["2", "3", "4"], ["5"], ["6"]]
     assert list(in_rounds([], 3, 10)) == []
+
+
+def test_the_last_rounds_are_ever_smaller() -> None:
+    moment = datetime(2024, 6, 1, tzinfo=UTC)
+    pending = [ObjectInfo(str(number), 2, moment) for number in range(16)]
+    assert list(map(len, in_rounds(pending, 9, 10, tapered=True))) == [5, 5, 3, 2, 1]
+    assert list(map(len, in_rounds(pending, 9, 10))) == [5, 5, 5, 1]
+    assert list(in_rounds([], 3, 10, tapered=True)) == []
