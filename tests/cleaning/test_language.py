@@ -13,7 +13,7 @@ from cleaning.language import language
         ("贵州茅台发布一季报,营收同比增长百分之十八。", "zh"),
         ("贵州茅臺發佈一季報,營收同比增長。", "zh"),
         ("Apple、Google 与 NVIDIA 三家公司的股价周一齐跌", "zh"),
-        ("var comments = document.getElementById('list'); comments.hide();\n" * 30 + "公司回应称产品合格。" * 30, "zh"),
+        ("var comments = document.getElementById('list'); comments.hide();\n" * 30 + "公司回应称产品合格。" * 40, "zh"),
         ("トヨタ自動車は新しい電気自動車を発表しました。", "ja"),
         ("日本动画电影《となりのトトロ》将于下月在内地重新上映,片方周三公布了中文海报和新的预告片。", "zh"),
         ("삼성전자는 새로운 반도체 공장을 건설한다고 발표했다.", "ko"),
