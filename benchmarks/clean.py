@@ -12,7 +12,8 @@ A machine's speed changes within minutes: job and loop take turns, `--repeat` ti
 
     documents_per_cpu_s    of the job; CPU seconds are those of all processes, services included (cpu_s: by program)
     seconds                wall time of the job from the command's start to its end, with the start of Java and Spark
-    spark_start_s          of a run over one document: what Spark costs before there is any work
+    spark_start_s          of a run over one document: what Spark costs before there is any work (a first one writes the archive of
+                           Java's classes, and is not counted)
     peak_mib               of the driver, its Java and the Python workers together, shared pages counted once (PSS), and of what
                            measures them (60 MiB); of the job, of that over a tenth (tenth_) and of the loop (loop_)
     growth_exponent        log10 of the CPU seconds by those of a tenth of the documents, both without those of spark_start_s
@@ -262,6 +263,7 @@ def measure(settings: Settings, documents: int, repeat: int) -> dict[str, Any]:
     usage = Usage({process.pid for process in psutil.Process().children()})
     watch_companies(settings)
     on_spark = partial(with_cleaning, settings, spark_from_bytes=0)
+    run(on_spark("archive"), usage, 1)
     small = run(with_cleaning(settings, "small"), usage, SMALL)
     starts, tenths, jobs, loops = list[Any](), list[Any](), list[Any](), list[Any]()
     compared, side_by_side = (jobs, documents) if documents <= LOOP_DOCUMENTS else (tenths, documents // 10)

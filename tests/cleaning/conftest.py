@@ -3,8 +3,8 @@
 import gzip
 import json
 import random
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -119,10 +119,7 @@ def on_spark(settings: Settings) -> Settings:
 @pytest.fixture(scope="session", autouse=True)
 def _stop_spark() -> Iterator[None]:
     yield
-    try:
-        from pyspark.errors import PySparkRuntimeError
-        from pyspark.sql import SparkSession
-    except ImportError:
-        return
-    with suppress(PySparkRuntimeError):  # no test has started one
-        SparkSession.active().stop()
+    if "pyspark" in sys.modules:
+        from cleaning.spark import end_session
+
+        end_session()

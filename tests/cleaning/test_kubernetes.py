@@ -14,7 +14,7 @@ import pytest
 import yaml
 from sqlalchemy import Engine
 
-from cleaning.java import java_home
+from cleaning.java import java_home, java_program
 from cleaning.job import clean_pending
 from tests.cleaning.api_server import Cluster, bare_environment, serve
 from tests.cleaning.conftest import WriteBatch
@@ -65,7 +65,7 @@ def test_the_driver_makes_executors_and_asks_for_nothing_that_it_may_not(
     forget(database, store)
     image = {
         **bare_environment(),
-        "JAVA_HOME": str(java_home(settings.cache)),
+        "JAVA_HOME": str(java_home(java_program(), settings.cache)),
         "SPARK_HOME": str(Path(pyspark.__file__).parent),
         "PYSPARK_PYTHON": sys.executable,
     }

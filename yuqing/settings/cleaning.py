@@ -61,6 +61,11 @@ class CleaningSettings(Section):
         description="documents after which their terms are put into the full-text index, on Spark and beside the next merges; "
         "the rest at the end of a run, which waits for it. A document takes some 1.8 ms, in batches of 250 as of 1,500",
     )
+    archive_classes: bool = Field(
+        True,
+        description="keep Java's classes in the cache (160 MB), where Spark runs in the driver's process: its first run takes some 10 s "
+        "longer, and each later one starts in two thirds of the time",
+    )
     batches_a_plan: int = Field(
         2000, ge=1, description="batches that Spark plans at once, in 2 to 3 s; the list of them goes to each task"
     )
