@@ -1,10 +1,13 @@
 """Raw batches and replayed quarantine objects from S3, line by line; and Spark's Python data source, one partition a batch."""
 
+import gc
 import gzip
 import io
 import json
+import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -126,6 +129,26 @@ def _as_kept(record: dict[str, Any]) -> tuple[bytes | None, str | None]:
     return None, str(record.get("reason") or "the quarantine kept no record")
 
 
+def do_packed(work: bytes, batch: str) -> Iterator[Any]:
+    """On a worker: call the function that is pickled in `work` with one batch's key, and yield what it yields."""
+    yield from _unpacked(work)([batch])
+    _leave_imports_to_themselves()
+
+
+@lru_cache(maxsize=1)
+def _unpacked(work: bytes) -> Callable[[Sequence[str]], Iterator[Any]]:
+    """Once a worker, with its store's connections and its watchlist, not once a task."""
+    found: Callable[[Sequence[str]], Iterator[Any]] = pickle.loads(work)  # noqa: S301 - the driver's own
+    return found
+
+
+@lru_cache(maxsize=1)
+def _leave_imports_to_themselves() -> None:
+    """Once a worker, after its first task: Spark collects garbage after each one, and looks at all modules for .1 s each time."""
+    gc.collect()
+    gc.freeze()
+
+
 def raw_batches(source_name: str, columns: "StructType", batches: Sequence[str], work: bytes) -> "type[DataSource]":
     """A data source for these batches under this name, for spark.dataSource.register; partition number i is batch number i.
 
@@ -141,10 +164,9 @@ def raw_batches(source_name: str, columns: "StructType", batches: Sequence[str],
             return [InputPartition(batch) for batch in batches]
 
         def read(self, partition: InputPartition) -> Iterator[Any]:
-            import pickle
+            from cleaning.s3source import do_packed
 
-            found: Iterator[Any] = pickle.loads(work)([partition.value])  # noqa: S301 - the driver's own
-            return found
+            return do_packed(work, partition.value)
 
     class RawBatches(DataSource):  # type: ignore[misc]
         @classmethod
