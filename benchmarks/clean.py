@@ -8,12 +8,13 @@ pages, 200 a batch, three in ten a reprint (benchmarks/material/news_pages.py). 
 The job is `yuqing clean`: Spark's Python workers read batches from S3, clean them, write Parquet to S3 and COPY rows to PostgreSQL,
 and the driver merges them. The loop is the same functions in the same order in one process, `yuqing clean` without Spark: the same
 batches from S3, the same Parquet, rows and merges, into the same tables, emptied before. It is checked that both bring the same.
-A machine's speed changes within minutes: job and loop take turns, `--repeat` times, and figures are means over these.
+A machine's speed changes within minutes: job and loop take turns, `--repeat` times, and change places each time. Figures are means
+over these (beyond 10,000 documents the whole job runs once); peaks are the highest. A first run on Spark, which writes down Java's
+classes (cleaning/class_archive.py, some 10 s), is not counted.
 
     documents_per_cpu_s    of the job; CPU seconds are those of all processes, services included (cpu_s: by program)
     seconds                wall time of the job from the command's start to its end, with the start of Java and Spark
-    spark_start_s          of a run over one document: what Spark costs before there is any work (a first one writes the archive of
-                           Java's classes, and is not counted)
+    spark_start_s          of a run over one document: what Spark costs before there is any work
     peak_mib               of the driver, its Java and the Python workers together, shared pages counted once (PSS), and of what
                            measures them (60 MiB); of the job, of that over a tenth (tenth_) and of the loop (loop_)
     growth_exponent        log10 of the CPU seconds by those of a tenth of the documents, both without those of spark_start_s
@@ -180,6 +181,7 @@ def run(settings: Settings, usage: Usage, documents: int) -> dict[str, Any]:
     environment = {
         **os.environ,
         "YUQING_DATA_DIR": str(settings.state),
+        "YUQING_CACHE_DIR": str(settings.state / "cache"),
         "YUQING_S3__ENDPOINT": str(settings.s3.endpoint),
         "YUQING_S3__ACCESS_KEY": revealed(settings.s3.access_key),
         "YUQING_S3__SECRET_KEY": revealed(settings.s3.secret_key),
@@ -267,12 +269,22 @@ def measure(settings: Settings, documents: int, repeat: int) -> dict[str, Any]:
     small = run(with_cleaning(settings, "small"), usage, SMALL)
     starts, tenths, jobs, loops = list[Any](), list[Any](), list[Any](), list[Any]()
     compared, side_by_side = (jobs, documents) if documents <= LOOP_DOCUMENTS else (tenths, documents // 10)
-    for _ in range(repeat):
+
+    def on_spark_in_turn(turn: int) -> None:
         starts.append(run(on_spark("first"), usage, 1))
         tenths.append(run(on_spark("tenth"), usage, documents // 10))
-        if not jobs or compared is jobs:
+        if turn == 0 or compared is jobs:
             jobs.append(run(on_spark("all"), usage, documents))
+
+    def in_one_process() -> None:
         loops.append(run(with_cleaning(settings, "loop", spark_from_bytes=_NEVER), usage, side_by_side))
+
+    for turn in range(repeat):
+        if turn % 2:
+            in_one_process()
+        on_spark_in_turn(turn)
+        if turn % 2 == 0:
+            in_one_process()
         assert loops[-1]["summary"] == compared[-1]["summary"], "job and loop must bring the same"
     usage.stop()
     cpu, cpu_of_tenth, cpu_of_loop, cpu_of_start = (
@@ -318,7 +330,7 @@ def mean_cpu(runs: list[dict[str, Any]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=1000)
-    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=2, choices=range(1, 11), metavar="1..10")
     given = parser.parse_args()
     telemetry.configure(stage="benchmark")  # logs go to standard error, the figures alone to standard output
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

@@ -58,15 +58,15 @@ def clean(
 @contextmanager
 def ending_spark() -> Iterator[None]:
     """Ends the process's Spark session, where there is one, after the block."""
-    in_time = False
+    succeeded = False
     try:
         yield
-        in_time = True
+        succeeded = True
     finally:
         if "pyspark" in sys.modules:  # most runs are too small for Spark
             from cleaning.spark import end_session
 
-            end_session(in_time=in_time)
+            end_session(keep_classes=succeeded)
 
 
 def _only_standard_input(jsonl: str) -> None:

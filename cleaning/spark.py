@@ -61,32 +61,35 @@ def spark_session(settings: Settings) -> "SparkSession":
 
 def cancel_jobs() -> None:
     """End what runs on the process's Spark session, if there is one."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
-    with suppress(PySparkRuntimeError):
+    with suppress(PySparkRuntimeError, Py4JError, OSError):  # there is none; or no Java any more
         SparkSession.active().sparkContext.cancelAllJobs()
 
 
-def end_session(*, in_time: bool = True) -> None:
-    """End the process's Spark session, if there is one. Where its Java keeps its classes, wait until it has, or else
-    (not `in_time`: the run failed or was told to end) kill it."""
+def end_session(*, keep_classes: bool = True) -> None:
+    """End the process's Spark session, if there is one.
+
+    Where its Java is to write down its classes, wait until it has, or else (after a run that failed or was told to end) kill it.
+    """
+    from py4j.protocol import Py4JError
     from pyspark import SparkContext
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
-    with suppress(PySparkRuntimeError):
-        spark = SparkSession.active()
-        writing = class_archive.written_at_end(spark.sparkContext.getConf().get("spark.driver.extraJavaOptions") or "")
-        spark.stop()
-        gateway = SparkContext._gateway
-        if writing and gateway is not None and gateway.proc is not None:
-            gateway.shutdown()
-            if in_time:
-                gateway.proc.stdin.close()  # at which it ends
-                class_archive.keep(writing, gateway.proc)
-            else:
-                gateway.proc.kill()
+    java = getattr(SparkContext._gateway, "proc", None)  # also of a session that did not come up
+    unfinished = class_archive.written_by(java.pid) if java else None
+    with suppress(PySparkRuntimeError, Py4JError, OSError):  # there is no session; or no Java any more
+        SparkSession.active().stop()
+    if java is None or unfinished is None:
+        return
+    if not keep_classes:
+        class_archive.drop(unfinished, java)
+        return
+    java.stdin.close()  # at which it ends
+    class_archive.keep(unfinished, java)
 
 
 def _local_options(settings: Settings) -> dict[str, str]:
@@ -96,9 +99,8 @@ def _local_options(settings: Settings) -> dict[str, str]:
     home = java_home(program, settings.cache)
     os.environ["JAVA_HOME"] = str(home)
     logging = Path(__file__).with_name("log4j2.json").as_uri()
-    classes = (
-        class_archive.java_options(class_archive.archive(program, home)) if settings.cleaning.archive_classes else ""
-    )
+    archive = class_archive.archive(program, home) if settings.cleaning.archive_classes else None
+    classes = class_archive.java_options(archive) if archive else ""
     return {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

@@ -27,6 +27,7 @@ def test_a_clean_ends_in_time_and_nothing_is_lost(
     write_batch: WriteBatch,
     company: Callable[..., int],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     spark_from_bytes: int,
 ) -> None:
     company("苹果公司", ["苹果"])
@@ -34,7 +35,13 @@ def test_a_clean_ends_in_time_and_nothing_is_lost(
     clean_pending(settings)
     undisturbed = snapshot(database, store)
     forget(database, store)
-    given = {**environment, "YUQING_CLEANING__SPARK_FROM_BYTES": str(spark_from_bytes)}
+    monkeypatch.delenv("JAVA_HOME", raising=False)  # another test's
+    given = {
+        **environment,
+        "YUQING_CLEANING__SPARK_FROM_BYTES": str(spark_from_bytes),
+        "YUQING_CLEANING__ARCHIVE_CLASSES": "true",  # which a run that is ended does not wait for
+        "YUQING_CACHE_DIR": str(tmp_path / "cache"),
+    }
     with (tmp_path / "log").open("wb") as log, ended(start(["clean"], given, log)) as process:
         deadline = time.monotonic() + 400
         while count(database, "staged_articles") == 0:
@@ -45,5 +52,6 @@ def test_a_clean_ends_in_time_and_nothing_is_lost(
         assert terminate(process, 60) == 143, (tmp_path / "log").read_text()[-3000:]
         _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+    assert not list((tmp_path / "cache").rglob("*.jsa*"))
     clean_pending(settings)
     assert snapshot(database, store) == undisturbed
