@@ -40,6 +40,24 @@ def test_terms_are_indexed_once_enough_documents_were_merged(
     assert pages_that_wait(database) == 0
 
 
+def test_where_there_are_many_documents_more_have_to_wait(
+    settings: Settings, database: Engine, write_batch: WriteBatch
+) -> None:
+    write_batch("01A", [raw(number, page(f"消息{number}", article_text(number))) for number in range(30)])
+    clean_pending(settings)
+    with database.begin() as connection:
+        connection.execute(text("ANALYZE documents"))  # from which the number of documents is known
+    change_terms(database, "一一")
+    with TextIndex(database, every=1) as index:
+        index.merged(2)
+    assert pages_that_wait(database) > 0, "two are no tenth of 32"
+    change_terms(database, "二二")
+    with TextIndex(database, every=1) as index:
+        index.merged(2)
+        index.merged(2)
+    assert pages_that_wait(database) == 0
+
+
 def test_what_indexing_raised_is_raised(database: Engine) -> None:
     with database.begin() as connection:
         connection.execute(text("ALTER INDEX documents_search RENAME TO elsewhere"))

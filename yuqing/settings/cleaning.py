@@ -58,8 +58,8 @@ class CleaningSettings(Section):
     index_every: int = Field(
         500,
         ge=1,
-        description="documents after which their terms are put into the full-text index, on Spark and beside the next merges; "
-        "the rest at the end of a run, which waits for it. A document takes some 1.8 ms, in batches of 250 as of 1,500",
+        description="documents after which their terms are put into the full-text index, on Spark and beside the next merges (or "
+        "after a tenth of all documents, up to 5,000); the rest at the end of a run, which waits for it: some 1.8 ms a document",
     )
     archive_classes: bool = Field(
         True,
