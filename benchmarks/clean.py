@@ -10,7 +10,7 @@ and the driver merges them. The loop is the same functions in the same order in 
 batches from S3, the same Parquet, rows and merges, into the same tables, emptied before. It is checked that both bring the same.
 A machine's speed changes within minutes: job and loop take turns, `--repeat` times, and change places each time. Figures are means
 over these (beyond 10,000 documents the whole job runs once); peaks are the highest. A first run on Spark, which writes down Java's
-classes (cleaning/class_archive.py, some 10 s), is not counted.
+classes (cleaning/class_archive.py, some 20 s), is not counted.
 
     documents_per_cpu_s    of the job; CPU seconds are those of all processes, services included (cpu_s: by program)
     seconds                wall time of the job from the command's start to its end, with the start of Java and Spark

@@ -17,7 +17,7 @@ from yuqing.telemetry import get_logger
 
 log = get_logger("cleaning")
 
-_WRITING_S = 120  # takes some 10 CPU-seconds
+_WRITING_S = 120  # takes some 20 s
 _ABANDONED_S, _UNUSED_S = 3600, 30 * 24 * 3600
 _WRITES = "-XX:ArchiveClassesAtExit="
 # With these set it is another Spark than the package's, or its class path has a folder, of which Java archives nothing.

@@ -64,7 +64,7 @@ class CleaningSettings(Section):
     archive_classes: bool = Field(
         True,
         description="keep Java's classes in the cache (160 MB), where the driver is its own cluster and Java is a full one: the "
-        "first run on Spark takes some 10 s longer, and each later one starts in two thirds of the time",
+        "first run on Spark takes some 20 s longer, and each later one starts in two thirds of the time",
     )
     batches_a_plan: int = Field(
         2000, ge=1, description="batches that Spark plans at once, in 2 to 3 s; the list of them goes to each task"
