@@ -468,7 +468,8 @@ def test_entries_are_taken_as_they_are_needed(place: Any, monkeypatch: pytest.Mo
     record = verify(here.settings, "latest", deep=True)
     assert drawn == [record.objects] * 2
     assert len(ahead) == len({entry.sha256 for entry in entries(here.backups, record)}) < record.objects
-    assert max(ahead[:60]) < 70
+    # The window of 64, and the twenty whose content was read before; all at once would be more than 110.
+    assert max(ahead[:60]) < 90
     there = elsewhere(place)
     ahead.clear()
     restore(there.settings, "latest", lambda count: ahead.append(drawn[-1] - count))
