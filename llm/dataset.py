@@ -23,7 +23,7 @@ from llm.weak_labels import (
 # Tokens of text in a prompt. Whole answers see what production sees (settings.llm.text_tokens); short samples teach the
 # label cheaply.
 FULL_BUDGET = 230
-SHORT_BUDGETS = (40, 60, 90)
+SHORT_BUDGETS = (60, 90, 150)
 COMPANIES_A_SAMPLE = 3
 # Share of full samples that also ask about a company that the document does not name.
 ABSENT_SHARE = 0.06

@@ -65,7 +65,7 @@ def _train(run: RunConfig, settings: Settings, max_steps: int | None) -> dict[st
             label_weight=run.label_weight, company_label_weight=run.company_label_weight, seed=run.seed,
             checkpoint_every=run.checkpoint_every, workers=run.workers, start=str(run.start) if run.start else None,
             targets=run.targets, scheduler=run.scheduler, max_gradient_norm=run.max_gradient_norm,
-            patience=run.patience,
+            patience=run.patience, bf16=run.bf16,
         )  # fmt: skip
         on_cores(
             base_path(settings), samples, dev, run.out, plain, states=run.states, max_steps=max_steps,

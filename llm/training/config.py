@@ -58,7 +58,7 @@ class RunConfig(BaseModel):
     seed: int = 7
     patience: int = Field(0, ge=0, description="epochs without a better validation until the run ends; 0: never early")
 
-    bf16: bool = Field(False, description="accelerate: compute in bfloat16")
+    bf16: bool = Field(False, description="multiply in bfloat16; on a CPU that has instructions for it (AMX)")
     gradient_checkpointing: bool = Field(False, description="accelerate: less memory, a third more time")
     checkpoint_every: int = Field(10, ge=1, description="steps")
     workers: int = Field(2, ge=1, description="cpu: processes of one thread each")
@@ -135,7 +135,7 @@ def cpu_refusal(config: RunConfig) -> str | None:
     """What the CPU engine cannot do of it; None when it can do all."""
     if config.method != "lora":
         return f"method: {config.method}"
-    for name, plain in (("dropout", 0.0), ("batching", "bucket"), ("bf16", False), ("gradient_checkpointing", False)):
+    for name, plain in (("dropout", 0.0), ("batching", "bucket"), ("gradient_checkpointing", False)):
         if getattr(config, name) != plain:
             return f"{name}: {getattr(config, name)}"
     return None

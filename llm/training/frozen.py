@@ -96,6 +96,13 @@ def _only_layers(inner: Any, begin: int, end: int) -> Iterator[None]:
             layer.self_attn.layer_idx = number
 
 
+def embed(inner: Any, ids: Sequence[int]) -> Any:
+    """The decoder's embeddings (tokens, width) of token ids, in float32, in which the layers then add up."""
+    import torch
+
+    return inner.embed_tokens(torch.tensor(list(ids))).float()
+
+
 def behind_prefix(inner: Any, prefix: Any, rows: Sequence[Any], cache: Any = None) -> Any:
     """Last hidden states (rows, longest row, width) of the decoder for embedded rows (tokens, width), each behind the prefix.
 
@@ -132,7 +139,8 @@ class FrozenLayers:
         self._inner, self._frozen = model.model, frozen
         self._cache = DynamicCache()
         with torch.no_grad(), _only_layers(self._inner, 0, frozen):
-            output = self._inner(input_ids=torch.tensor([list(prefix)]), past_key_values=self._cache, use_cache=True)
+            embedded = embed(self._inner, prefix)[None]
+            output = self._inner(inputs_embeds=embedded, past_key_values=self._cache, use_cache=True)
         self._prefix = output.last_hidden_state[0]
 
     def fill(self, states: FrozenStates, rows: Sequence[Sequence[int]], wanted: Sequence[int]) -> None:
@@ -143,7 +151,7 @@ class FrozenLayers:
         if not missing:
             return
         with torch.no_grad(), _only_layers(self._inner, 0, self._frozen):
-            embedded = [self._inner.embed_tokens(torch.tensor(list(rows[row]))) for row in missing]
+            embedded = [embed(self._inner, rows[row]) for row in missing]
             found = behind_prefix(self._inner, self._prefix, embedded, self._cache)
         for place, row in enumerate(missing):
             states.put(row, found[place, : len(rows[row])])

@@ -133,13 +133,21 @@ class _Run:
     best: dict[str, Any] | None = None
 
 
+def numbers(config: TrainConfig) -> Any:
+    """A context in which matrices are multiplied in bfloat16, where the run wants that."""
+    import torch
+
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16)
+
+
 class _Reader:
     """Last hidden states of a run's rows, by the model as it is now."""
 
     def __init__(self, run: _Run) -> None:
         self._model, self._prefix = run.model.get_base_model(), run.prefix
         frozen = max(0, self._model.config.num_hidden_layers - run.config.last_layers)
-        self._layers = FrozenLayers(self._model, run.prefix, frozen) if frozen else None
+        with numbers(run.config):
+            self._layers = FrozenLayers(self._model, run.prefix, frozen) if frozen else None
 
     def __call__(self, kept: _Kept, wanted: Sequence[int]) -> Any:
         if self._layers is None or kept.states is None:
@@ -154,10 +162,11 @@ def _evaluate(run: _Run, rank: int, reader: _Reader) -> dict[str, float]:
     mine = list(range(len(run.dev)))[rank :: run.config.workers]
     rows = [run.dev_seen.rows[i] for i in mine]
     run.model.eval()
-    answers = read_labels(
-        run.model.get_base_model(), run.tokenizer, rows,
-        lambda chosen: reader(run.dev_seen, [mine[i] for i in chosen]),
-    ) if rows else []  # fmt: skip
+    with numbers(run.config):
+        answers = read_labels(
+            run.model.get_base_model(), run.tokenizer, rows,
+            lambda chosen: reader(run.dev_seen, [mine[i] for i in chosen]),
+        ) if rows else []  # fmt: skip
     run.model.train()
     parts: list[Any] = [answers]
     if run.config.workers > 1:
@@ -213,7 +222,8 @@ def _work(run: _Run, rank: int, meeting: str) -> None:
         total = torch.zeros(1)
         if mine:
             whole = sum(sum(run.items[i].weights) for i in batch)
-            loss = batch_loss(plain, reader(run.seen, mine), [run.items[i] for i in mine], whole)
+            with numbers(config):
+                loss = batch_loss(plain, reader(run.seen, mine), [run.items[i] for i in mine], whole)
             loss.backward()
             total += loss.detach()
         if config.workers > 1:
@@ -318,7 +328,7 @@ def train(
 
     torch.set_num_threads(1)  # before the fork: a thread pool does not survive one
     torch.manual_seed(config.seed)
-    model, tokenizer = load_base(base, dtype=torch.float32)
+    model, tokenizer = load_base(base, dtype=torch.bfloat16 if config.bf16 else torch.float32)
     prefix, items = encode(samples, tokenizer, config)
     log.info("samples", fit=len(items), of=len(samples), prefix_tokens=len(prefix), base=base.name)
     wrapped = with_adapter(model, config)
@@ -331,7 +341,7 @@ def train(
     of_base = _digest(base)
     content = json.dumps([of_base, asdict(config), [item.ids for item in items], dev_rows], sort_keys=True)
     fingerprint, checkpoint = hashlib.sha256(content.encode()).hexdigest(), out / "checkpoint.pt"
-    folder, key = states or out, f"{of_base} {prefix}"
+    folder, key = states or out, f"{of_base} {prefix}{' bf16' if config.bf16 else ''}"
     # The last token of a sample predicts nothing that is learnt.
     seen = _keep([item.ids[:-1] for item in items], folder, model, config, key)
     dev_seen = _keep(dev_rows, folder, model, config, key)

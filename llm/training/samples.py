@@ -41,6 +41,8 @@ class TrainConfig:
     patience: int = 0
     # Folder of an adapter to begin with, of the same rank and layers; none: begin with one that changes nothing.
     start: str | None = None
+    # Multiply in bfloat16 (a CPU with instructions for it); the adapter, its gradients and what layers add up stay float32.
+    bf16: bool = False
     targets: tuple[str, ...] = TARGETS
 
 

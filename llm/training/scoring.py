@@ -4,18 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from llm.dataset import Sample
-from llm.training.frozen import behind_prefix
+from llm.training.frozen import behind_prefix, embed
 from llm.training.samples import Encoded, render
 from yuqing.contracts import SENTIMENTS
 
 
 def hidden_states(model: Any, prefix: Sequence[int], rows: Sequence[Sequence[int]]) -> Any:
     """Last hidden states (rows, longest row, width) of the rows, each behind the prefix, which is computed once."""
-    import torch
-
-    embed = model.model.embed_tokens
-    embedded = [embed(torch.tensor(list(row))) for row in rows]
-    return behind_prefix(model.model, embed(torch.tensor(list(prefix))), embedded)
+    return behind_prefix(model.model, embed(model.model, prefix), [embed(model.model, row) for row in rows])
 
 
 def batch_loss(model: Any, states: Any, items: Sequence[Encoded], total_weight: float | None = None) -> Any:

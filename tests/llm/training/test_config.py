@@ -60,7 +60,7 @@ def test_changes_are_put_over_the_file(tmp_path: Path) -> None:
 def test_what_the_cpu_engine_leaves_to_the_other(tmp_path: Path) -> None:
     path = _file(tmp_path, "data: a.jsonl\nout: b")
     assert cpu_refusal(read_config(path)) is None
-    for change in ("method=p-tuning", "dropout=0.1", "batching=pack", "bf16=true", "gradient_checkpointing=true"):
+    for change in ("method=p-tuning", "dropout=0.1", "batching=pack", "gradient_checkpointing=true"):
         assert cpu_refusal(read_config(path, (change,)))
 
 

@@ -120,6 +120,18 @@ def test_what_the_frozen_layers_say_is_kept_and_changes_nothing(base: Path, tmp_
 
 
 @pytest.mark.slow
+def test_in_bfloat16_it_learns_what_float32_learns(base: Path, tmp_path: Path) -> None:
+    half = replace(CONFIG, bf16=True)
+    plain = train(base, samples(), samples()[:6], tmp_path / "plain", replace(CONFIG, epochs=2))
+    rounded = train(base, samples(), samples()[:6], tmp_path / "half", replace(half, epochs=2))
+    assert rounded["losses"] != plain["losses"]
+    assert rounded["losses"] == pytest.approx(plain["losses"], rel=0.02)  # eight bits of a number: 2^-8 each
+    train(base, samples(), samples()[:6], tmp_path / "cut", replace(half, epochs=2), max_steps=2)
+    again = train(base, samples(), samples()[:6], tmp_path / "cut", replace(half, epochs=2))
+    assert again["losses"] == rounded["losses"]
+
+
+@pytest.mark.slow
 def test_split_at_a_layer_the_model_says_the_same(base: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
