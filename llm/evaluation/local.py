@@ -20,6 +20,7 @@ from llm.training.base import no_bars_in_files
 from llm.triage.answers import open_to_go_on
 from llm.triage.model import label_of
 from yuqing.contracts import SENTIMENTS
+from yuqing.embedded.vllm import cores_have_bf16
 from yuqing.settings import Settings
 from yuqing.telemetry import get_logger
 
@@ -31,7 +32,8 @@ CHUNK = 32  # texts that are sorted by length together, and what an interruption
 class Reader:
     """The settings' base with an adapter merged into it, as it would be served, and how it reads titles and texts.
 
-    `threads` of 1 where something else wants the cores. Raises AdapterError for an adapter of another base.
+    In bfloat16 where the CPU has instructions for it, as a server there does. `threads` of 1 where something else wants the
+    cores. Raises AdapterError for an adapter of another base.
     """
 
     def __init__(self, settings: Settings, adapter: Adapter | None, *, threads: int | None = None) -> None:
@@ -56,17 +58,19 @@ class Reader:
             weights = dict(model.state_dict())
             merge_tensors(weights, load_file(adapter.folder / WEIGHTS), scale_of(adapter.config))
             model.load_state_dict(weights)
-        self._model = model.float().eval()
+        self._bf16 = cores_have_bf16()
+        self._model = (model if self._bf16 else model.float()).eval()
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Label]:
         """The labels of (title, text) pairs."""
-        from llm.training.scoring import label_probabilities
+        from llm.training.scoring import label_probabilities, numbers
 
         budget = self._settings.llm.label_text_tokens
         samples = [
             Sample(build_prompt(title, text, (), budget=budget).messages, "", False, "") for title, text in pairs
         ]
-        rows = label_probabilities(self._model, self._tokenizer, samples)
+        with numbers(self._bf16):
+            rows = label_probabilities(self._model, self._tokenizer, samples)
         return [label_of(np.array([row[name] for name in SENTIMENTS])) for row in rows]
 
 

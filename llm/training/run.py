@@ -28,7 +28,7 @@ from llm.training.frozen import FrozenLayers, FrozenStates
 from llm.training.methods import begin_with, save_adapter
 from llm.training.progress import Progress
 from llm.training.samples import Encoded, TrainConfig, TrainingError, encode, make_batches
-from llm.training.scoring import batch_loss, hidden_states, label_rows, read_labels, summary_of
+from llm.training.scoring import batch_loss, hidden_states, label_rows, numbers, read_labels, summary_of
 from yuqing.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -133,20 +133,13 @@ class _Run:
     best: dict[str, Any] | None = None
 
 
-def numbers(config: TrainConfig) -> Any:
-    """A context in which matrices are multiplied in bfloat16, where the run wants that."""
-    import torch
-
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16)
-
-
 class _Reader:
     """Last hidden states of a run's rows, by the model as it is now."""
 
     def __init__(self, run: _Run) -> None:
         self._model, self._prefix = run.model.get_base_model(), run.prefix
         frozen = max(0, self._model.config.num_hidden_layers - run.config.last_layers)
-        with numbers(run.config):
+        with numbers(run.config.bf16):
             self._layers = FrozenLayers(self._model, run.prefix, frozen) if frozen else None
 
     def __call__(self, kept: _Kept, wanted: Sequence[int]) -> Any:
@@ -162,7 +155,7 @@ def _evaluate(run: _Run, rank: int, reader: _Reader) -> dict[str, float]:
     mine = list(range(len(run.dev)))[rank :: run.config.workers]
     rows = [run.dev_seen.rows[i] for i in mine]
     run.model.eval()
-    with numbers(run.config):
+    with numbers(run.config.bf16):
         answers = read_labels(
             run.model.get_base_model(), run.tokenizer, rows,
             lambda chosen: reader(run.dev_seen, [mine[i] for i in chosen]),
@@ -222,7 +215,7 @@ def _work(run: _Run, rank: int, meeting: str) -> None:
         total = torch.zeros(1)
         if mine:
             whole = sum(sum(run.items[i].weights) for i in batch)
-            with numbers(config):
+            with numbers(config.bf16):
                 loss = batch_loss(plain, reader(run.seen, mine), [run.items[i] for i in mine], whole)
             loss.backward()
             total += loss.detach()

@@ -9,6 +9,13 @@ from llm.training.samples import Encoded, render
 from yuqing.contracts import SENTIMENTS
 
 
+def numbers(bf16: bool) -> Any:
+    """A context in which a CPU multiplies matrices in bfloat16, or as they are."""
+    import torch
+
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
+
+
 def hidden_states(model: Any, prefix: Sequence[int], rows: Sequence[Sequence[int]]) -> Any:
     """Last hidden states (rows, longest row, width) of the rows, each behind the prefix, which is computed once."""
     return behind_prefix(model.model, embed(model.model, prefix), [embed(model.model, row) for row in rows])

@@ -93,15 +93,17 @@ def has_gpu() -> bool:
     return Path("/dev/nvidiactl").exists()
 
 
-def number_format() -> str:
-    """What the server computes in. A CPU without bf16 instructions emulates them: 14 against 60 GFLOP/s in float32."""
-    if has_gpu():
-        return "bfloat16"
+def cores_have_bf16() -> bool:
+    """Whether the CPU has instructions for bfloat16. One without emulates them: 14 against 60 GFLOP/s in float32."""
     try:
-        flags = Path("/proc/cpuinfo").read_text()
+        return "bf16" in Path("/proc/cpuinfo").read_text()
     except OSError:
-        return "float32"
-    return "bfloat16" if "bf16" in flags else "float32"
+        return False
+
+
+def number_format() -> str:
+    """What the server computes in."""
+    return "bfloat16" if has_gpu() or cores_have_bf16() else "float32"
 
 
 def cores() -> str:
