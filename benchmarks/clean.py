@@ -117,10 +117,10 @@ class Usage:
 
     def _watch(self) -> None:
         tick = 0
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(0.5):
             try:
                 # The kernel takes 20 ms for a GiB, which the job has no core to spare for.
-                self._sample(memory=tick % 15 == 0)
+                self._sample(memory=tick % 6 == 0)
             except psutil.NoSuchProcess:
                 continue
             tick += 1

@@ -45,14 +45,20 @@ def clean(
                 bar.advance(task, done)
 
             if replay:
-                summary = clean_quarantine(get_settings(), replay, before=before, after=after)
+                summary = clean_quarantine(get_settings(), replay, before=before, after=after, cleaned=_stop_spark)
             else:
-                summary = clean_pending(get_settings(), before=before, after=after)
+                summary = clean_pending(get_settings(), before=before, after=after, cleaned=_stop_spark)
         if as_json:
             typer.echo(json.dumps(vars(summary)))
         else:
             typer.echo("  ".join(f"{name.replace('_', ' ')} {value}" for name, value in vars(summary).items()))
         sys.stdout.flush()
+
+
+def _stop_spark() -> None:
+    from cleaning.spark import stop_session
+
+    stop_session()
 
 
 @contextmanager

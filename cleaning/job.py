@@ -81,9 +81,11 @@ def clean_pending(
     *,
     before: Callable[[int], None] = lambda _: None,
     after: Callable[[int], None] = lambda _: None,
+    cleaned: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Clean the batches that are pending, round by round, and load the crawls' reports. `before` and `after` report progress.
 
+    `cleaned` is called, in another thread, when Spark has nothing left to do and the last rounds are being merged.
     Raises NotConfigured, DatabaseAway, ObjectStoreAway, JavaMissing, CleaningFailed, StagingLost.
     """
     store = ObjectStore.from_settings(settings)
@@ -94,7 +96,7 @@ def clean_pending(
             pending = ledger.pending_batches(connection, store, STAGE)
         summary.crawl_runs = load_reports(pool, store)  # a crawl that brought nothing has one, too
         before(len(pending))
-        for receipts in _settle(settings, pool, store, pending, summary):
+        for receipts in _settle(settings, pool, store, pending, summary, cleaned):
             after(len(receipts))
         with session.transaction(pool) as connection:
             if summary.cleaned:
@@ -111,6 +113,7 @@ def clean_quarantine(
     *,
     before: Callable[[int], None] = lambda _: None,
     after: Callable[[int], None] = lambda _: None,
+    cleaned: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Clean what the quarantine objects of these keys or prefixes hold once more, with today's code and settings.
 
@@ -127,7 +130,7 @@ def clean_quarantine(
             replay.keep_rest(pool, store, name)
             after(1)
         pending = [item for item in replays if item.key not in done]
-        for receipts in _settle(settings, pool, store, pending, summary):
+        for receipts in _settle(settings, pool, store, pending, summary, cleaned):
             for receipt in receipts:
                 replay.keep_rest(pool, store, receipt.batch, receipt)
             after(len(receipts))
@@ -141,7 +144,12 @@ def clean_quarantine(
 
 
 def _settle(
-    settings: Settings, pool: Engine, store: ObjectStore, pending: Sequence[ObjectInfo], summary: Summary
+    settings: Settings,
+    pool: Engine,
+    store: ObjectStore,
+    pending: Sequence[ObjectInfo],
+    summary: Summary,
+    all_cleaned: Callable[[], None],
 ) -> Iterator[list[publish.Receipt]]:
     """Clean and merge all batches; yields each round's receipts."""
     tuning = settings.cleaning
@@ -150,7 +158,10 @@ def _settle(
             here = _driver(settings, pool, store)
             yield _merge(settings, pool, _clean(here, pool, store, batches), summary)
         return
-    with TextIndex(pool, tuning.index_every) as index, closing(_on_spark(settings, pool, store, pending)) as rounds:
+    with (
+        TextIndex(pool, tuning.index_every) as index,
+        closing(_on_spark(settings, pool, store, pending, all_cleaned)) as rounds,
+    ):
         for cleaned in rounds:
             receipts = _merge(settings, pool, cleaned, summary)
             index.merged(sum(receipt.cleaned for receipt in receipts))
@@ -158,7 +169,11 @@ def _settle(
 
 
 def _on_spark(
-    settings: Settings, pool: Engine, store: ObjectStore, pending: Sequence[ObjectInfo]
+    settings: Settings,
+    pool: Engine,
+    store: ObjectStore,
+    pending: Sequence[ObjectInfo],
+    all_cleaned: Callable[[], None],
 ) -> Generator[_Round, None, None]:
     """All rounds, cleaned; executors clean the next ones while the database merges one.
 
@@ -195,13 +210,21 @@ def _on_spark(
                         wait([cleaned[-1]], timeout=_APART_S)
                     else:
                         yield cleaned.popleft().result()
+            ending = threads.submit(call_after, tuple(cleaned), all_cleaned)
             while cleaned:
                 yield cleaned.popleft().result()
             finished = True
+            ending.result()
         finally:
             if not finished:  # what is not merged yet stays pending
                 threads.shutdown(wait=False, cancel_futures=True)
                 cancel_jobs()
+
+
+def call_after(rounds: Sequence[Future[_Round]], call: Callable[[], None]) -> None:
+    """Call when these rounds are cleaned, and not at all when one has failed."""
+    if all(cleaned.exception() is None for cleaned in rounds):
+        call()
 
 
 def in_rounds(

@@ -138,6 +138,7 @@ def do_packed(work: bytes, batch: str) -> Iterator[Any]:
 @lru_cache(maxsize=1)
 def _unpacked(work: bytes) -> Callable[[Sequence[str]], Iterator[Any]]:
     """Once a worker, with its store's connections and its watchlist, not once a task."""
+    gc.set_threshold(10_000)  # as the commands do (yuqing/cli.py)
     found: Callable[[Sequence[str]], Iterator[Any]] = pickle.loads(work)  # noqa: S301 - the driver's own
     return found
 

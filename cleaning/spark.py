@@ -65,8 +65,19 @@ def cancel_jobs() -> None:
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
-    with suppress(PySparkRuntimeError, Py4JError, OSError):  # there is none; or no Java any more
+    # There is none; or no Java any more; or another thread stops it.
+    with suppress(PySparkRuntimeError, Py4JError, OSError, AttributeError):
         SparkSession.active().sparkContext.cancelAllJobs()
+
+
+def stop_session() -> None:
+    """Stop the process's Spark session, if there is one; its Java stays until `end_session` or the process's end."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    with suppress(PySparkRuntimeError, Py4JError, OSError):  # there is none; or no Java any more
+        SparkSession.active().stop()
 
 
 def end_session(*, keep_classes: bool = True) -> None:
@@ -74,15 +85,11 @@ def end_session(*, keep_classes: bool = True) -> None:
 
     Where its Java is to write down its classes, wait until it has, or else (after a run that failed or was told to end) kill it.
     """
-    from py4j.protocol import Py4JError
     from pyspark import SparkContext
-    from pyspark.errors import PySparkRuntimeError
-    from pyspark.sql import SparkSession
 
     java = getattr(SparkContext._gateway, "proc", None)  # also of a session that did not come up
     unfinished = class_archive.written_by(java.pid) if java else None
-    with suppress(PySparkRuntimeError, Py4JError, OSError):  # there is no session; or no Java any more
-        SparkSession.active().stop()
+    stop_session()
     if java is None or unfinished is None:
         return
     if not keep_classes:

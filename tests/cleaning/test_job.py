@@ -3,7 +3,9 @@
 import io
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
@@ -13,8 +15,8 @@ from pyspark.sql import SparkSession
 from sqlalchemy import Engine, text
 
 from cleaning.java import JavaMissing
-from cleaning.job import clean_pending, in_rounds
-from cleaning.spark import spark_session
+from cleaning.job import CleaningFailed, call_after, clean_pending, in_rounds
+from cleaning.spark import spark_session, stop_session
 from tests.cleaning.conftest import WriteBatch, article_text, page, raw
 from yuqing import quarantine
 from yuqing.arrow_schemas import ARTICLE
@@ -246,6 +248,46 @@ def test_the_driver_cleans_while_spark_starts_and_what_it_did_stays(
     assert (summary.new, sum(rounds)) == (6 - len(by_driver), 6 - len(by_driver))
     roots = rows(database, "SELECT group_id, count(*) FROM documents GROUP BY 1")
     assert sorted(count for _, count in roots) == [2, 2, 2]
+
+
+def test_spark_may_end_while_the_last_rounds_are_merged(
+    on_spark: Settings, database: Engine, write_batch: WriteBatch
+) -> None:
+    def write(batches: range) -> None:
+        for number in batches:
+            write_batch(f"01{number}", [raw(number, page(f"消息{number}", article_text(number)))])
+
+    one_by_one = on_spark.cleaning.model_copy(update={"batches_a_round": 1, "bytes_a_round": 1})
+    hurried = on_spark.model_copy(update={"cleaning": one_by_one})
+    settled_by_then: list[int] = []
+
+    def end() -> None:
+        settled_by_then.append(len(rows(database, "SELECT batch_key FROM ledger")))
+        stop_session()
+
+    write(range(4))
+    assert clean_pending(hurried, cleaned=end).new == 4
+    assert len(settled_by_then) == 1
+
+    def fail(_: int) -> None:
+        raise CleaningFailed("a merge that fails when Spark has ended")
+
+    write(range(4, 6))
+    with pytest.raises(CleaningFailed, match="when Spark has ended"):
+        clean_pending(hurried, cleaned=end, after=fail)
+    assert clean_pending(hurried, cleaned=end).new == 1, "a new session cleans what was left"
+    assert [count for (count,) in rows(database, "SELECT count(*) FROM documents")] == [6]
+
+
+def test_a_round_that_failed_ends_nothing() -> None:
+    fine, failed = Future[Any](), Future[Any]()
+    fine.set_result(None)
+    failed.set_exception(CleaningFailed("gone"))
+    called: list[bool] = []
+    call_after((fine, failed), lambda: called.append(True))
+    assert not called
+    call_after((fine,), lambda: called.append(True))
+    assert called
 
 
 def test_a_round_is_full_by_its_batches_or_by_their_bytes() -> None:
