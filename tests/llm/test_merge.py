@@ -37,11 +37,11 @@ def test_a_damaged_adapter_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_adapter_is_said_with_those_that_exist() -> None:
     with pytest.raises(AdapterError, match="no adapter nonsense") as caught:
         load_adapter("nonsense")
-    assert "inews-v1" in caught.value.cure
+    assert "inews-v2" in caught.value.cure
 
 
 def test_the_shipped_adapter_is_whole_and_small() -> None:
-    adapter = load_adapter("inews-v1")
+    adapter = load_adapter("inews-v2")
     assert (adapter.folder / "adapter_model.safetensors").stat().st_size < 10 * 2**20
     assert "weak" in adapter.card["labels"]["companies"]
 

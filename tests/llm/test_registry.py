@@ -138,10 +138,10 @@ def test_an_adapter_goes_from_a_folder_to_the_server_and_back(
 
     # The default adapter is for another base: the bare base is served, unless it was named expressly.
     default = _with(ours, tmp_path)
-    object.__setattr__(default.llm, "adapter", "inews-v1")
+    object.__setattr__(default.llm, "adapter", "inews-v2")
     assert of_the_settings(default) is None
     with pytest.raises(AdapterError, match="was trained on the base"):
-        of_the_settings(_with(ours, tmp_path, adapter="inews-v1"))
+        of_the_settings(_with(ours, tmp_path, adapter="inews-v2"))
     # What the settings name expressly comes first; what was active is remembered while S3 is away.
     assert to_serve(_with(ours, tmp_path, adapter=str(second.folder))) == load_adapter(str(second.folder))
     gone = ours.model_copy(
@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     _, first, second = made
     with pytest.raises(AdapterError, match="was trained on the base"):
-        push(store, load_adapter("inews-v1"), ours)
+        push(store, load_adapter("inews-v2"), ours)
     name = push(store, first, ours)
     choice = Choice(adapter=name, sha256=first.digest)
     with pytest.raises(AdapterError, match="has rank 8"):

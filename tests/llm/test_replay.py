@@ -45,7 +45,7 @@ def test_a_replay_tells_what_would_change_and_writes_only_when_told(
     assert _rows(database, "doc_id, engine, sentiment, inherited_from, created_at") == before
 
     environment |= {"YUQING_LLM__TRIAGE": "false"}
-    written = yuqing(*again, "--adapter", "inews-v1", "--write", environment=environment)
+    written = yuqing(*again, "--adapter", "inews-v2", "--write", environment=environment)
     assert written.returncode == 0, written.stderr
     assert "2 documents with" in written.stdout
     assert "2 written, 0 failed" in written.stdout

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.service
 def test_the_shipped_adapter_is_rolled_out(
     server: ApiServer, llm_server: Server, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adapter = load_adapter("inews-v1")
+    adapter = load_adapter("inews-v2")
     store.put(folder_of(adapter.served_name) + "card.json", json.dumps({"sha256": adapter.digest}).encode())
     monkeypatch.setenv("YUQING_CLUSTER__KUBECONFIG", str(server.kubeconfig()))
     monkeypatch.setenv("YUQING_LLM__API_KEY", llm_server.environment["YUQING_LLM__API_KEY"])

@@ -51,7 +51,7 @@ def test_documents_get_analyses_and_verdicts_with_proof_and_lineage(
         assert all(texts[doc_id][item["start"] : item["end"]] == item["quote"] for item in evidence)
     by_triage, by_llm = _rows(database, f"SELECT DISTINCT {_LINEAGE} FROM verdicts ORDER BY engine")
     assert by_llm[0] == "vllm"
-    assert by_llm[2].startswith("inews-v1-")
+    assert by_llm[2].startswith("inews-v2-")
     assert (by_triage[0], by_triage[2], by_triage[3]) == ("triage", None, "cascade-v1")
     spared = _rows(
         database, "SELECT DISTINCT doc_id, sentiment, prompt_tokens FROM verdicts WHERE engine = 'triage' ORDER BY 1"

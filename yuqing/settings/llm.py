@@ -39,7 +39,7 @@ class LLMSettings(Section):
         description="the embedded server's base (`yuqing models list`), or a folder that `yuqing llm convert-baichuan` made",
     )
     adapter: str = Field(
-        "inews-v1",
+        "inews-v2",
         description="its adapter while none is active on S3; set expressly it comes before the active one; empty: the bare base",
     )
     python: Path | None = Field(None, description="an interpreter that has vLLM; empty: the one of .venv-vllm")

@@ -90,7 +90,7 @@ def test_weights_name_the_adapter_whose_answers_they_were_fitted_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ensemble, "save", lambda fitted, parts, about: {"fitted_for": parts, **about})
-    settings, path, adapter = load_settings(), tmp_path / "dev.jsonl", load_adapter("inews-v1")
+    settings, path, adapter = load_settings(), tmp_path / "dev.jsonl", load_adapter("inews-v2")
     path.write_bytes((ANSWERS / "dev.jsonl").read_bytes())
     with pytest.raises(DatasetError, match=r"nothing tells whose answers .* there is no dev.about.json"):
         fit_on_dev(path, settings, ask=False)
