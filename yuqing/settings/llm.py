@@ -30,7 +30,7 @@ class LLMSettings(Section):
         230, ge=40, description="tokens of numbered sentences in a prompt; the adapter was trained with 230"
     )
     label_text_tokens: int = Field(
-        230, ge=20, description="the same where only the sentiment is asked: fewer are faster and less right"
+        120, ge=20, description="the same where only the sentiment is asked; more were no more right (docs/analysis.md)"
     )
     answer_tokens: int = Field(140, ge=40, description="tokens an answer may take without its companies")
     company_tokens: int = Field(50, ge=20, description="tokens more for each company")

@@ -91,7 +91,8 @@ def test_weights_name_the_adapter_whose_answers_they_were_fitted_on(
 ) -> None:
     monkeypatch.setattr(ensemble, "save", lambda fitted, parts, about: {"fitted_for": parts, **about})
     settings, path, adapter = load_settings(), tmp_path / "dev.jsonl", load_adapter("inews-v2")
-    path.write_bytes((ANSWERS / "dev.jsonl").read_bytes())
+    # Not all of them, so that a server is asked for the rest.
+    path.write_bytes(b"".join((ANSWERS / "dev.jsonl").read_bytes().splitlines(keepends=True)[:400]))
     with pytest.raises(DatasetError, match=r"nothing tells whose answers .* there is no dev.about.json"):
         fit_on_dev(path, settings, ask=False)
     card = fit_on_dev(path, settings, ask=False, adapter=adapter)
@@ -109,11 +110,11 @@ def test_weights_name_the_adapter_whose_answers_they_were_fitted_on(
             fit_on_dev(path, served)
     about: dict[str, Any] = {"served": {"adapter": None}, "text_tokens": 90}
     note_of(path).write_text(json.dumps(about))
-    with pytest.raises(DatasetError, match="texts of at most 90 tokens, llm.label_text_tokens is 230"):
+    with pytest.raises(DatasetError, match="texts of at most 90 tokens, llm.label_text_tokens is 120"):
         fit_on_dev(path, settings, ask=False)
-    # Whole answers show as many tokens by default, and have other labels.
+    # Whole answers have other labels, however many tokens they show.
     for other, message in (({"whole": True}, "whole answers"), ({"prompt_version": "analysis-v0+own"}, "analysis-v0")):
-        note_of(path).write_text(json.dumps({"served": {"adapter": None}, "text_tokens": 230, **other}))
+        note_of(path).write_text(json.dumps({"served": {"adapter": None}, "text_tokens": 120, **other}))
         with pytest.raises(DatasetError, match=message):
             fit_on_dev(path, settings, ask=False)
     about |= {"documents": 256, "sha256": "0" * 64}
@@ -143,7 +144,7 @@ def test_who_asks_notes_what_was_asked_before_the_first_answer(tmp_path: Path, m
     path.write_text("{}\n")
     note(path, "mine-0a1b2c3d", settings.llm.base, asking=settings)
     fewer = settings.model_copy(update={"llm": settings.llm.model_copy(update={"label_text_tokens": 90})})
-    with pytest.raises(DatasetError, match="at most 230 tokens, llm.label_text_tokens is 90"):
+    with pytest.raises(DatasetError, match="at most 120 tokens, llm.label_text_tokens is 90"):
         note(path, "mine-0a1b2c3d", settings.llm.base, asking=fewer)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from llm import inews
+from llm.adapters import load_adapter
 from llm.triage import ensemble
-from llm.triage.answers import answered, figures, triage_probabilities
+from llm.triage.answers import answered, figures, parts_of, triage_probabilities
 from llm.triage.thresholds import apply
 from yuqing.settings import LLMSettings, load_settings
 
@@ -52,6 +53,13 @@ def test_the_cascade_spares_the_language_model_at_little_loss(test: Part) -> Non
     assert found.spared >= FLOORS["cascade"]["spared"]
     assert found.loss <= FLOORS["cascade"]["loss_most"]
     assert np.isclose(found.llm_accuracy, figures(documents, asked)["accuracy"], atol=1e-3)
+
+
+def test_the_shipped_weights_are_those_of_the_answers_on_dev_and_fit_what_is_shipped(dev: Part) -> None:
+    fitted = ensemble.fit(dev[1], dev[2], [item.sentiment for item in dev[0]])
+    settings = load_settings()
+    shipped = ensemble.load(parts_of(settings, load_adapter(settings.llm.adapter).served_name))
+    np.testing.assert_allclose(shipped.combine(dev[1], dev[2]), fitted.combine(dev[1], dev[2]), atol=0.01)
 
 
 def test_weights_fitted_on_dev_are_no_worse_than_either_part_and_better_on_dev(dev: Part, test: Part) -> None:
