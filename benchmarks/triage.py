@@ -3,7 +3,7 @@
     python benchmarks/triage.py [--answers inews-test.jsonl [--dev-answers inews-dev.jsonl] [--answered-only]]
 
 Prints one JSON line: documents_per_cpu_s (JSON line to JSON line, one process), scikit_learn_documents_per_cpu_s (its own
-pipeline, trained in this run, the same lines), ratio, accuracy and macro_f1 with 95 % intervals, the same under
+pipelines, trained in this run, the same lines), ratio, accuracy and macro_f1 with 95 % intervals, the same under
 `unseen` for the documents whose text occurs nowhere in the train split, and scikit_learn_accuracy. With `--answers` (the
 language model's answers; asked of the running server where they are missing, or, with `--answered-only`, of these documents
 alone) also the parts `llm` and `triage` on these documents, `cascade` at the settings' thresholds with its paired comparison to the
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from llm import inews
 from llm.compare import compare
@@ -25,8 +26,9 @@ from llm.dataset import text_key, without_leaks
 from llm.lines import triage_line
 from llm.triage import ensemble
 from llm.triage.answers import answered, figures, triage_probabilities
+from llm.triage.model import load
 from llm.triage.thresholds import accepted, apply
-from llm.triage.train import Config, scikit_learn_pipeline
+from llm.triage.train import Config, scikit_learn_logits, scikit_learn_pipelines
 from yuqing.contracts import SENTIMENTS, Sentiment
 from yuqing.jsonlines import Handler, answer_lines
 from yuqing.settings import get_settings
@@ -51,12 +53,17 @@ def measure(answers: Path | None, dev_answers: Path | None = None, *, ask: bool 
         json.dumps({"id": place, "title": item.title, "text": item.text}, ensure_ascii=False)
         for place, item in enumerate(test)
     )
-    pipeline = scikit_learn_pipeline(Config())
+    pipelines = scikit_learn_pipelines(Config())
     used = without_leaks(train, [*dev, *test])
-    pipeline.fit([(item.title, item.text) for item in used], [SENTIMENTS.index(item.sentiment) for item in used])
+    for each in pipelines:
+        each.fit([(item.title, item.text) for item in used], [SENTIMENTS.index(item.sentiment) for item in used])
+    scale = load().card["scale"]
+
+    def probabilities(pairs: list[tuple[str, str]]) -> Any:
+        return softmax(scale * scikit_learn_logits(pipelines, Config(), pairs), axis=1)
 
     def by_scikit_learn(record: dict[str, Any]) -> dict[str, Any]:
-        found = pipeline.predict_proba([(record["title"], record["text"])])[0]
+        found = probabilities([(record["title"], record["text"])])[0]
         best = int(found.argmax())
         return {"sentiment": SENTIMENTS[best], "score": float(found[0] - found[2]), "confidence": float(found[best])}
 
@@ -65,7 +72,7 @@ def measure(answers: Path | None, dev_answers: Path | None = None, *, ask: bool 
     read = triage_probabilities(test)
     seen = {text_key(item) for item in train}
     fresh = [place for place, item in enumerate(test) if text_key(item) not in seen]
-    baseline = pipeline.predict_proba([(item.title, item.text) for item in test])
+    baseline = probabilities([(item.title, item.text) for item in test])
     result: dict[str, Any] = {
         "documents_per_cpu_s": round(ours),
         "scikit_learn_documents_per_cpu_s": round(theirs),

@@ -42,7 +42,7 @@ def evaluate(
 @app.command("fit")
 def fit(
     documents: Documents,
-    answers: Annotated[Path, typer.Option(help="The language model's answers.")],
+    answers: Answers = None,
     adapter: Annotated[
         str | None,
         typer.Option(help="Whose answers the file holds, where nothing beside it says so: a shipped one, or a folder."),
@@ -59,18 +59,21 @@ def fit(
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
     everything = load(documents)
-    if adapter:
-        note(answers, load_adapter(adapter).served_name, settings.llm.base)
-    known = answers_of(everything, answers, settings)
-    parts = parts_of(settings, answered_by(answers))
-    check_question(answers, settings)
     dev = [each for each in everything if each.part == "dev"]
-    fitted = {"rules": fit_on(dev, None), "llm": fit_on(dev, known)}
+    fitted = {"rules": fit_on(dev, None)}
+    about: dict[str, Any] = {"data": f"the dev part of {documents.name}"}
+    known = None
+    if answers:
+        if adapter:
+            note(answers, load_adapter(adapter).served_name, settings.llm.base)
+        known = answers_of(everything, answers, settings)
+        about["fitted_for"] = parts_of(settings, answered_by(answers))
+        check_question(answers, settings)
+        fitted["llm"] = fit_on(dev, known)
     metrics: dict[str, Any] = {}
     for name, model in fitted.items():
         for part in ("dev", "test"):
             chosen = [each for each in everything if each.part == part]
             metrics.setdefault(name, {})[part] = run(chosen, known if name == "llm" else None, model=model)
-    about = {"data": f"the dev part of {documents.name}", "fitted_for": parts, "metrics": metrics}
-    opinion.save(fitted, about)
+    opinion.save(fitted, {**about, "metrics": metrics})
     typer.echo(json.dumps(metrics, ensure_ascii=False))

@@ -1,1 +1,1 @@
-"""Triage: character n-grams and logistic regression, which read a document's sentiment in a millisecond."""
+"""Triage: n-grams, words and logistic regression, which read a document's sentiment in a millisecond."""

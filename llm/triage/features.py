@@ -1,33 +1,25 @@
-"""Character n-grams of title and text as numbers, and their TF-IDF weights, in numpy alone.
+"""The terms of a document (character n-grams and words of its title and its text) and their TF-IDF weights.
 
 Inference must not wait for scikit-learn, whose analyser builds every n-gram as a Python string; a test compares the two.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Keys = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
 
-# Bits of a code point, which ends at 0x10FFFF; three fit into a number with one bit to spare for the field.
+# Bits of a code point, which ends at 0x10FFFF; three fit into a number.
 _BITS = np.uint64(21)
 _MOST = 3
-_TITLE = np.uint64(1 << 63)
 # As scikit-learn's character analyser does it.
 _SPACES = re.compile(r"\s\s+")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What is read of a document: n-grams up to so many characters of title and text, and the text's first characters."""
-
-    title_grams: int = 3
-    text_grams: int = 2
-    text_characters: int = 2000
 
 
 def ngrams(text: str, most: int) -> Keys:
@@ -47,34 +39,77 @@ def ngrams(text: str, most: int) -> Keys:
     return np.concatenate(found)
 
 
-def counted(title: str, text: str, shape: Shape) -> tuple[Keys, npt.NDArray[np.int64]]:
-    """The document's distinct n-grams, ascending, those of the title with the highest bit set, and how often each occurs."""
-    of_text, text_counts = np.unique(ngrams(text[: shape.text_characters], shape.text_grams), return_counts=True)
-    of_title, title_counts = np.unique(ngrams(title, shape.title_grams), return_counts=True)
-    return np.concatenate([of_text, of_title | _TITLE]), np.concatenate([text_counts, title_counts])
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, with its punctuation, as jieba's segmentation finds them."""
+    import rjieba
+
+    # A lone surrogate has no UTF-8, in which rjieba reads.
+    found: list[str] = rjieba.cut(text.lower().encode("utf-8", "replace").decode("utf-8"))
+    return found
 
 
-def positions(keys: Keys, vocabulary: Keys) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-    """Where each key stands in the sorted vocabulary, and which are in it (the places of the others mean nothing)."""
-    places = np.searchsorted(vocabulary, keys)
-    places[places == len(vocabulary)] = 0
-    return places, vocabulary[places] == keys
+class Vocabulary(Protocol):
+    """The known terms of one kind, numbered from 0."""
+
+    def __len__(self) -> int: ...
+
+    def find(self, text: str) -> tuple[Places, Places]:
+        """The numbers of the known terms that stand in the text, each once, and how often each does."""
+        ...
+
+    def array(self) -> npt.NDArray[Any]:
+        """The terms in the order of their numbers, for a file."""
+        ...
 
 
-def title_start(vocabulary: Keys) -> int:
-    """Where in the sorted vocabulary the title's n-grams begin."""
-    return int(np.searchsorted(vocabulary, _TITLE))
+@dataclass(frozen=True)
+class NGrams:
+    """N-grams of 1 to `most` characters; `keys` ascend."""
+
+    keys: Keys
+    most: int
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def find(self, text: str) -> tuple[Places, Places]:
+        """See Vocabulary."""
+        found, counts = np.unique(ngrams(text, self.most), return_counts=True)
+        places = np.searchsorted(self.keys, found)
+        places[places == len(self.keys)] = 0
+        known = self.keys[places] == found if len(self.keys) else np.zeros(len(found), dtype=bool)
+        return places[known], counts[known]
+
+    def array(self) -> npt.NDArray[Any]:
+        """See Vocabulary."""
+        return self.keys
 
 
-def weigh(places: npt.NDArray[Any], counts: npt.NDArray[Any], idf: Floats, titles_from: int) -> npt.NDArray[np.float64]:
-    """TF-IDF weights (1 + ln count) · idf of known n-grams; title and text have length 1 each, or 0 when they are empty.
+@dataclass(frozen=True)
+class Words:
+    """Words, as `words` finds them."""
 
-    `places` are ascending positions in the vocabulary, in which the title's n-grams stand from `titles_from` on.
-    """
-    weights: npt.NDArray[np.float64] = (1 + np.log(counts)) * idf[places]
-    cut = int(np.searchsorted(places, titles_from))
-    for part in (weights[:cut], weights[cut:]):
-        length = float(np.sqrt(part @ part))
-        if length:
-            part /= length
-    return weights
+    terms: Sequence[str]
+    _numbers: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_numbers", {term: number for number, term in enumerate(self.terms)})
+
+    def __len__(self) -> int:
+        return len(self.terms)
+
+    def find(self, text: str) -> tuple[Places, Places]:
+        """See Vocabulary."""
+        found = [number for number in map(self._numbers.get, words(text)) if number is not None]
+        return np.unique(np.array(found, dtype=np.int64), return_counts=True)
+
+    def array(self) -> npt.NDArray[Any]:
+        """See Vocabulary."""
+        return np.array(self.terms, dtype=np.str_)
+
+
+def tf_idf(counts: Places, idf: Floats) -> npt.NDArray[np.float64]:
+    """scikit-learn's weights (1 + ln count) · idf, of length 1 together, or none."""
+    weights: npt.NDArray[np.float64] = (1 + np.log(counts)) * idf
+    length = float(np.sqrt(weights @ weights))
+    return weights / length if length else weights

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm.analysis.scores import Label
-from llm.triage.features import Floats, Keys, Shape, counted, positions, title_start, weigh
+from llm.triage.features import Floats, NGrams, Vocabulary, Words, tf_idf
 from yuqing.contracts import SENTIMENTS
 from yuqing.errors import YuqingError
 
@@ -28,27 +28,62 @@ class TriageError(YuqingError):
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What is read of a document: its title, the text's first characters; n-grams of up to so many characters of each."""
+
+    title_grams: int = 3
+    text_grams: int = 2
+    text_characters: int = 2000
+
+    def fields(self, title: str, text: str) -> tuple[str, str, str, str]:
+        """What each of VIEWS reads."""
+        text = text[: self.text_characters]
+        return title, text, title, text
+
+
+# What the model has weights of its own for: a headline is short and says most.
+VIEWS = ("title_grams", "text_grams", "title_words", "text_words")
+
+
+@dataclass(frozen=True)
+class View:
+    """TF-IDF of one kind of term in one field, and what it says: idf a term, coefficients (terms, 3)."""
+
+    vocabulary: Vocabulary
+    idf: Floats
+    coefficients: Floats
+
+    def scores(self, text: str) -> npt.NDArray[np.float64]:
+        """Its part of the three logits; 0 for a text without a known term."""
+        places, counts = self.vocabulary.find(text)
+        found: npt.NDArray[np.float64] = tf_idf(counts, self.idf[places]) @ self.coefficients[places]
+        return found
+
+
+@dataclass(frozen=True)
 class TriageModel:
-    """TF-IDF and logistic regression: the sorted vocabulary, idf a term, coefficients (terms, 3) and intercepts (3,).
+    """TF-IDF and logistic regression: what each of VIEWS says, added to the intercepts (3,).
 
     Columns are in the order of SENTIMENTS. `name` goes into the lineage of what it answers.
     """
 
     name: str
     shape: Shape
-    vocabulary: Keys
-    idf: Floats
-    coefficients: Floats
+    views: tuple[View, ...]
     intercepts: Floats
     card: dict[str, Any]
 
+    def logits(self, title: str, text: str) -> npt.NDArray[np.float64]:
+        """The logarithms of P of each of SENTIMENTS, but for a constant."""
+        fields = self.shape.fields(title, text)
+        found = self.intercepts.astype(np.float64)
+        for view, field in zip(self.views, fields, strict=True):
+            found = found + view.scores(field)
+        return found
+
     def probabilities(self, title: str, text: str) -> npt.NDArray[np.float64]:
-        """P of each of SENTIMENTS. A document without a known n-gram gets what the training set's frequencies say."""
-        keys, counts = counted(title, text, self.shape)
-        places, known = positions(keys, self.vocabulary)
-        places = places[known]
-        weights = weigh(places, counts[known], self.idf, title_start(self.vocabulary))
-        scores = weights @ self.coefficients[places] + self.intercepts
+        """P of each of SENTIMENTS. A document without a known term gets what the training set's frequencies say."""
+        scores = self.logits(title, text)
         exponents = np.exp(scores - scores.max())
         found: npt.NDArray[np.float64] = exponents / exponents.sum()
         return found
@@ -88,25 +123,35 @@ def save(folder: Path, model: TriageModel) -> dict[str, Any]:
     """Write the arrays and the card (model.card with the hash and the shape); returns the card. The same model, the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        vocabulary=model.vocabulary,
-        idf=model.idf,
-        coefficients=model.coefficients,
-        intercepts=model.intercepts,
-    )
+    arrays = {
+        f"{name}_{part}": array
+        for name, view in zip(VIEWS, model.views, strict=True)
+        for part, array in (
+            ("terms", view.vocabulary.array()),
+            ("idf", view.idf),
+            ("coefficients", view.coefficients),
+        )
+    }
+    np.savez_compressed(buffer, allow_pickle=False, intercepts=model.intercepts, **arrays)
     data = buffer.getvalue()
     card = {
         "name": model.name,
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
-        "terms": len(model.vocabulary),
+        "terms": sum(len(view.vocabulary) for view in model.views),
         "shape": vars(model.shape),
         **model.card,
     }
     (folder / WEIGHTS).write_bytes(data)
     (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return card
+
+
+def vocabulary(view: str, terms: npt.NDArray[Any], shape: Shape) -> Vocabulary:
+    """The vocabulary of one of VIEWS, out of its terms in the order of their numbers."""
+    if view.endswith("words"):
+        return Words(terms.tolist())
+    return NGrams(terms, shape.title_grams if view == "title_grams" else shape.text_grams)
 
 
 @cache
@@ -120,12 +165,18 @@ def load(folder: Path = SHIPPED) -> TriageModel:
         if digest != card["sha256"]:
             raise TriageError(f"{folder / WEIGHTS} has the sha256 {digest[:16]}…, not its card's", cure=cure)
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            shape = Shape(**card["shape"])
             return TriageModel(
                 name=f"{card['name']}-{digest[:8]}",
-                shape=Shape(**card["shape"]),
-                vocabulary=arrays["vocabulary"],
-                idf=arrays["idf"],
-                coefficients=np.ascontiguousarray(arrays["coefficients"]),
+                shape=shape,
+                views=tuple(
+                    View(
+                        vocabulary(name, arrays[f"{name}_terms"], shape),
+                        arrays[f"{name}_idf"],
+                        np.ascontiguousarray(arrays[f"{name}_coefficients"]),
+                    )
+                    for name in VIEWS
+                ),
                 intercepts=arrays["intercepts"],
                 card=card,
             )

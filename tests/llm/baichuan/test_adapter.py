@@ -65,7 +65,8 @@ def test_an_adapter_on_the_fused_matrix_fits_the_converted_model(
         found = model(torch.tensor([ids])).logits[0]
     expected = logits(merged, original.config, ids)
     assert (expected - logits(original.tensors, original.config, ids)).abs().max() > 0.1
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    # float32 keeps seven digits, and where each sum is taken in another order, the last one or two differ.
+    torch.testing.assert_close(found, expected, rtol=0, atol=5e-5)
 
 
 def test_the_split_adapter_merges_into_the_converted_weights(checkpoint: Make, tmp_path: Path) -> None:

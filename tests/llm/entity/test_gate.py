@@ -1,12 +1,16 @@
 """Company-level sentiment keeps its floors, which only rise: floors.json."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+from llm.entity import opinion
+from llm.entity.cli import app
 from llm.entity.evaluate import answers_of, evaluate, fit, load, read_answers
 from llm.inews import DatasetError
 from tests.llm.conftest import Server
@@ -44,6 +48,18 @@ def test_the_rules_alone_are_better_than_the_documents_label() -> None:
     assert found["evidence"]["quotes"] >= floor["evidence_quotes"]
     assert found["evidence"]["grounded"] >= floor["grounded"]
     assert found["ece"] <= floor["ece_most"]
+
+
+def test_the_shipped_weights_are_those_that_the_command_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = tmp_path / "opinion.json"
+    monkeypatch.setattr(opinion, "save", partial(opinion.save, path=written))
+    done = CliRunner().invoke(app, ["fit", str(DOCUMENTS)], catch_exceptions=False)
+    shipped = json.loads(opinion.SHIPPED.read_text(encoding="utf-8"))
+    assert json.loads(done.output) == json.loads(written.read_text(encoding="utf-8"))["metrics"]
+    test = [document for document in load(DOCUMENTS) if document.part == "test"]
+    assert evaluate(test, model=opinion.load("rules", written))["macro_f1"] == pytest.approx(
+        shipped["metrics"]["rules"]["test"]["macro_f1"], abs=0.01
+    )
 
 
 def _measured(url: str, key: str, answers: Path, *, few: bool) -> dict[str, Any]:

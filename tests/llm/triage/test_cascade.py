@@ -29,7 +29,7 @@ def test_a_company_in_passing_is_neutral_with_its_sentences() -> None:
     assert (result.sentiment, result.summary, result.prompt_tokens) == ("neutral", WEATHER[0], 0)
     lineage = triage_lineage(load(), "cleaning-1")
     assert (lineage.engine, lineage.prompt_version, lineage.adapter) == ("triage", "cascade-v1", None)
-    assert lineage.model.startswith("triage-v1-")
+    assert lineage.model.startswith("triage-v2-")
 
 
 @pytest.mark.parametrize(
