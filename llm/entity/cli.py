@@ -55,13 +55,14 @@ def fit(
     from llm.entity.evaluate import evaluate as run
     from llm.entity.evaluate import fit as fit_on
     from llm.triage.answers import answered_by, check_question, note, parts_of
+    from llm.triage.model import load as load_triage
 
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
     everything = load(documents)
     dev = [each for each in everything if each.part == "dev"]
     fitted = {"rules": fit_on(dev, None)}
-    about: dict[str, Any] = {"data": f"the dev part of {documents.name}"}
+    about: dict[str, Any] = {"data": f"the dev part of {documents.name}", "triage": load_triage().name}
     known = None
     if answers:
         if adapter:

@@ -103,9 +103,20 @@ def fit(found: Floats, human: Sequence[Sentiment]) -> Opinion:
 
 
 def save(fitted: dict[str, Opinion], about: dict[str, Any], path: Path = SHIPPED) -> None:
-    """Write the weights by name ("rules": without the language model; "llm": with it) and what they were fitted on."""
+    """Write the weights by name ("rules": without the language model; "llm": with it) and what they were fitted on.
+
+    Weights of another name stay, if they were fitted for the same triage model (`about["triage"]`).
+    """
     rows = {name: {"weights": each.weights.tolist(), "biases": each.biases.tolist()} for name, each in fitted.items()}
-    path.write_text(json.dumps({"version": VERSION, **about, "models": rows}, ensure_ascii=False, indent=1) + "\n")
+    card = {"version": VERSION, **about, "models": rows}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if before.get("triage") == about.get("triage"):
+        card = {
+            **before,
+            **card,
+            **{part: {**before.get(part, {}), **card.get(part, {})} for part in ("metrics", "models")},
+        }
+    path.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 @cache
@@ -119,7 +130,8 @@ def load(name: str, path: Path = SHIPPED) -> Opinion:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OpinionError(
             f"the weights {name} in {path} cannot be used: {error!r}",
-            cure="fit them, with the language model's server running: `yuqing llm entities fit`, or restore the file",
+            cure="restore the file, or fit them: `yuqing llm entities fit DOCUMENTS`, "
+            "for llm.company_clauses=llm with `--answers FILE` and the language model's server running",
         ) from None
     return found
 

@@ -6,6 +6,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,11 @@ def vocabulary(view: str, terms: npt.NDArray[Any], shape: Shape) -> Vocabulary:
 
 @cache
 def load(folder: Path = SHIPPED) -> TriageModel:
-    """The model of a folder; its arrays are plain numbers, nothing is unpickled. Raises TriageError."""
+    """The model of a folder; its arrays are numbers and words, nothing is unpickled. Raises TriageError."""
+    if find_spec("rjieba") is None:
+        raise TriageError(
+            "triage needs rjieba, which is not installed", cure="make setup, or pip install 'yuqing[llm]'"
+        )
     cure = "restore its files, or train it again: `yuqing llm train-triage`"
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))

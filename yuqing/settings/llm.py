@@ -48,7 +48,7 @@ class LLMSettings(Section):
     company_clauses: Literal["off", "rules", "llm"] = Field(
         "rules",
         description="how each company's own clauses are read for its sentiment and evidence: not at all, by words and triage, or "
-        "by the language model, too (a dozen tokens more a company; its weights are fitted by `yuqing llm entities fit`)",
+        "by the language model, too (a dozen tokens more a company; its weights are fitted by `yuqing llm entities fit --answers`)",
     )
     triage: bool = Field(True, description="answer what triage is sure of without the language model")
     triage_neutral: float = Field(
