@@ -109,7 +109,10 @@ def save(fitted: dict[str, Opinion], about: dict[str, Any], path: Path = SHIPPED
     """
     rows = {name: {"weights": each.weights.tolist(), "biases": each.biases.tolist()} for name, each in fitted.items()}
     card = {"version": VERSION, **about, "models": rows}
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        before = {}  # none, or damaged: to be replaced
     if before.get("triage") == about.get("triage"):
         card = {
             **before,

@@ -73,6 +73,9 @@ def test_weights_of_another_name_stay_where_triage_is_the_same(tmp_path: Path) -
     assert (set(kept["models"]), set(kept["metrics"])) == ({"rules", "llm"}, {"rules", "llm"})
     opinion.save({"rules": rules}, {"triage": "b"}, written)
     assert set(json.loads(written.read_text(encoding="utf-8"))["models"]) == {"rules"}
+    written.write_text("{")
+    opinion.save({"rules": rules}, {"triage": "b"}, written)
+    assert set(json.loads(written.read_text(encoding="utf-8"))["models"]) == {"rules"}
 
 
 def _measured(url: str, key: str, answers: Path, *, few: bool) -> dict[str, Any]:
