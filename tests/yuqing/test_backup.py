@@ -369,6 +369,29 @@ def test_old_backups_are_deleted_with_what_they_alone_hold(place: Any) -> None:
 
 
 @pytest.mark.service
+def test_the_lock_is_free_as_soon_as_it_is_let_go(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server notices the end of a connection a moment later: here, not before the test ends."""
+    url = database_url(place().settings)
+    unnoticed: list[Any] = []
+
+    def never_noticed(connection: Any) -> contextlib.nullcontext[Any]:
+        unnoticed.append(connection)
+        return contextlib.nullcontext(connection)
+
+    monkeypatch.setattr(database, "closing", never_noticed)
+    try:
+        with database.locked(url) as still:
+            still()
+        with pytest.raises(RuntimeError, match="on the way"), database.locked(url):
+            raise RuntimeError("on the way")
+        with database.locked(url):
+            pass
+    finally:
+        for connection in unnoticed:
+            connection.close()
+
+
+@pytest.mark.service
 def test_one_backup_at_a_time_to_the_very_end(place: Any) -> None:
     here = place()
     fill(here)

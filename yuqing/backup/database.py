@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,7 @@ from yuqing.settings import BackupSettings
 
 _CHUNK = 2**20
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('yuqing.backup'))"
+_UNLOCK = "SELECT pg_advisory_unlock(hashtext('yuqing.backup'))"
 _HOLDS = (
     "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() "
     "AND (classid::bigint << 32 | objid::bigint) = hashtext('yuqing.backup')::bigint)"
@@ -114,7 +115,11 @@ def locked(url: str) -> Iterator[Callable[[], None]]:
                     cure="run this again: what was copied is not copied again",
                 )
 
-        yield still
+        try:
+            yield still
+        finally:  # closing alone frees it a moment later, when the server notices: a backup at once after this one met the lock
+            with suppress(psycopg.Error):
+                connection.execute(_UNLOCK)
 
 
 def origin(url: str) -> str:

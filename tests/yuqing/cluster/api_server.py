@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -384,9 +385,9 @@ class _Handler(BaseHTTPRequestHandler):
         def back() -> None:
             while data := target.recv(65536):
                 send(0, data)
-            with out:
+            with out, suppress(OSError):  # the client may have gone first
                 self.connection.sendall(frames.close())
-            self.connection.shutdown(socket.SHUT_RDWR)
+                self.connection.shutdown(socket.SHUT_RDWR)
 
         threading.Thread(target=back, daemon=True).start()
         while data := self.connection.recv(65536):
