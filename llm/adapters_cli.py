@@ -130,11 +130,11 @@ def activate(
     if name == BARE and force:
         active = adapters.activate(store, None, by=f"{getpass.getuser()} (forced: {force})")
         typer.echo(f"the bare base is active (change {active.generation})")
-        _tell_of_the_ensemble(None)
+        _tell_of_weights(None)
         return
     active = activate_compared(store, name, settings, by=getpass.getuser(), force=force)
     typer.echo(f"{active.adapter} is active (change {active.generation})")
-    _tell_of_the_ensemble(active.adapter)
+    _tell_of_weights(active.adapter)
 
 
 @app.command("rollback")
@@ -145,14 +145,16 @@ def rollback() -> None:
     _, store = _store()
     active = roll_back(store, by=getpass.getuser())
     typer.echo(f"{active.adapter or 'the bare base'} is active (change {active.generation})")
-    _tell_of_the_ensemble(active.adapter)
+    _tell_of_weights(active.adapter)
 
 
-def _tell_of_the_ensemble(adapter: str | None) -> None:
-    from llm.triage.ensemble import not_for
+def _tell_of_weights(adapter: str | None) -> None:
+    from llm.entity import opinion
+    from llm.triage import ensemble
 
-    if told := not_for(adapter):
-        typer.echo(f"note: {told}", err=True)
+    for told in (ensemble.not_for(adapter), opinion.not_for(adapter)):
+        if told:
+            typer.echo(f"note: {told}", err=True)
 
 
 def sync(

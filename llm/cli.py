@@ -56,9 +56,7 @@ def analyze(
     settings = get_settings()
     telemetry.configure(settings.telemetry, stage="llm")
     if jsonl is not None:
-        raise typer.Exit(
-            lines.answer(jsonl, settings, lambda client, record: lines.analyse_line(client, record, settings))
-        )
+        raise typer.Exit(lines.answer(jsonl, settings, lines.analyses_of(settings)))
     if replay is not None:
         _replay(settings, replay.date(), adapter, write, as_json)
         return

@@ -99,6 +99,14 @@ async def analyse_line(client: Any, record: dict[str, Any], settings: Settings) 
     }
 
 
+def analyses_of(settings: Settings) -> Ask:
+    """What analyses a line. Raises OpinionError when the companies' weights cannot be used."""
+    from llm.entity.judge import check_weights
+
+    check_weights(settings.llm)
+    return lambda client, record: analyse_line(client, record, settings)
+
+
 async def llm_label(client: Any, record: dict[str, Any], settings: Settings) -> dict[str, Any]:
     """The language model's sentiment of a line."""
     from llm.analysis.analyze import document_sentiment

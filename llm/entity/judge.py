@@ -72,9 +72,11 @@ def put_together(said: str, alone: Label | None) -> Label:
 
 
 def check_weights(settings: LLMSettings) -> None:
-    """Raises OpinionError when the weights that the settings ask for were not fitted: before any document, not at the first."""
+    """Raises OpinionError when the weights that the settings ask for were not fitted, or not for this triage model: before any
+    document, not at the first.
+    """
     if settings.company_clauses != "off":
-        opinion.load(settings.company_clauses)
+        opinion.check(settings.company_clauses, load().name)
 
 
 def version(settings: LLMSettings) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm.entity.polarity import polarity
+from llm.triage.ensemble import weights_of
 from yuqing.contracts import SENTIMENTS, Sentiment
 from yuqing.errors import YuqingError
 
@@ -30,7 +31,7 @@ _PENALTY = 0.02
 
 
 class OpinionError(YuqingError):
-    """The shipped weights are missing or damaged."""
+    """The weights are missing, damaged, or fitted for another triage model."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,34 @@ def load(name: str, path: Path = SHIPPED) -> Opinion:
             "for llm.company_clauses=llm with `--answers FILE` and the language model's server running",
         ) from None
     return found
+
+
+def check(name: str, triage: str, path: Path = SHIPPED) -> None:
+    """Raises OpinionError when the weights of this name cannot be used, or not with the triage model of this name."""
+    load(name, path)
+    fitted_with = json.loads(path.read_text(encoding="utf-8")).get("triage") or "without a name"
+    if fitted_with != triage:
+        raise OpinionError(
+            f"the weights {name} in {path} were fitted for the triage model {fitted_with}, not for {triage}",
+            cure="fit them for this one: `yuqing llm entities fit DOCUMENTS`, or restore the triage model",
+        )
+
+
+def not_for(adapter: str | None, path: Path = SHIPPED) -> str | None:
+    """What to tell whoever activates this adapter (None: the bare base): weights that read another's answers are here."""
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if "llm" not in card["models"]:
+            return None
+        known = str(card["fitted_for"]["adapter"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if weights_of(known) == weights_of(adapter or ""):
+        return None
+    return (
+        f"the companies' weights for llm.company_clauses=llm were fitted on the answers of {known or 'the bare base'}: "
+        "once this one is served, `yuqing llm entities fit DOCUMENTS --answers FILE`"
+    )
 
 
 def probabilities(readings: Readings) -> Floats:

@@ -78,6 +78,28 @@ def test_weights_of_another_name_stay_where_triage_is_the_same(tmp_path: Path) -
     assert set(json.loads(written.read_text(encoding="utf-8"))["models"]) == {"rules"}
 
 
+def test_weights_are_refused_for_another_triage_model_and_told_of_for_another_adapter(tmp_path: Path) -> None:
+    written = tmp_path / "opinion.json"
+    rules, both = opinion.load("rules"), opinion.Opinion(np.ones((3, 11)), np.ones(3))
+    opinion.save({"rules": rules}, {"triage": "triage-a"}, written)
+    opinion.check("rules", "triage-a", written)
+    with pytest.raises(opinion.OpinionError, match="fitted for the triage model triage-a, not for triage-b") as told:
+        opinion.check("rules", "triage-b", written)
+    assert "entities fit" in str(told.value.cure)
+    with pytest.raises(opinion.OpinionError, match="cannot be used"):
+        opinion.check("llm", "triage-a", written)
+    opinion.check("rules", load_triage().name)
+    assert opinion.not_for("inews-v3-ffffffff", written) is None, (
+        "weights without a language model are for every adapter"
+    )
+    fitted_for = {"adapter": "inews-v2-0a1b2c3d"}
+    opinion.save({"llm": both}, {"triage": "triage-a", "fitted_for": fitted_for}, written)
+    assert opinion.not_for("renamed-0a1b2c3d", written) is None
+    assert "inews-v2-0a1b2c3d" in (opinion.not_for("inews-v3-ffffffff", written) or "")
+    assert "entities fit" in (opinion.not_for(None, written) or "")
+    assert opinion.not_for("inews-v3-ffffffff", tmp_path / "nowhere") is None
+
+
 def _measured(url: str, key: str, answers: Path, *, few: bool) -> dict[str, Any]:
     """Ask the server about the documents, fit on dev, measure on test."""
     llm = load_settings().llm.model_copy(update={"url": url, "api_key": SecretStr(key)})
