@@ -74,6 +74,9 @@ def _only_one(settings: Settings) -> Iterator[None]:
                 f"the services of {settings.state} are already running (process {running_supervisor(settings)})",
                 cure="use them, or stop them with `yuqing down`",
             ) from None
+        # What one that was killed left behind: with the lock held it would pass for this one's.
+        _ready_file(settings).unlink(missing_ok=True)
+        services_file(settings).unlink(missing_ok=True)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -196,7 +199,6 @@ def up(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.request_stop())
         try:
-            _ready_file(settings).unlink(missing_ok=True)
             _write_private(services_file(settings), planned.addresses)
             supervisor.start()
             supervisor.wait_until_ready()

@@ -56,7 +56,8 @@ def test_chinese_news_have_the_same_ids_and_come_back(pair: tuple[Any, Any], new
     assert fast.batch_decode(found[:300]) == texts[:300]
 
 
-@given(st.lists(st.sampled_from(ODD), max_size=12).map("".join))
+# A control symbol that the pieces add up to is itself: see the test of those.
+@given(st.lists(st.sampled_from(ODD), max_size=12).map("".join).filter(lambda text: "<unk>" not in text))
 def test_odd_texts_have_the_same_ids_and_come_back(pair: tuple[Any, Any], text: str) -> None:
     reference, fast = pair
     ids = reference.encode(text)

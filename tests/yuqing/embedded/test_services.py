@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from yuqing.embedded import services
+from yuqing.errors import YuqingError
 from yuqing.objects import ObjectStore
 from yuqing.settings import Settings, load_settings
 
@@ -137,6 +138,26 @@ def test_killed_services_come_back_and_a_killed_supervisor_leaves_no_orphans(fol
     assert "Traceback" not in stale.stderr
     _up(folder)
     assert ObjectStore.from_settings(_settings(folder)).get("after") == b"1"
+
+
+def test_what_a_killed_supervisor_noted_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(tmp_path)
+    for name, content in {
+        "ready": list(services.NAMES),
+        "services": {"s3": {"endpoint": "http://127.0.0.1:9"}},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    believed = []
+
+    def planning(*_: object) -> None:
+        believed.append(services.are_ready(settings))
+        raise YuqingError("planned")
+
+    monkeypatch.setattr(services, "plan", planning)
+    with pytest.raises(YuqingError, match="planned"):
+        services.up(settings)
+    assert believed == [False]
+    assert not (tmp_path / "services.json").exists()
 
 
 def test_taken_ports_are_replaced_by_free_ones(folder: Path) -> None:
