@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from yuqing.embedded import ports, postgres, seaweedfs
 from yuqing.embedded.supervisor import Service, Supervisor
@@ -21,6 +21,9 @@ from yuqing.errors import YuqingError
 from yuqing.settings import Settings
 
 NAMES = ("database", "s3", "llm")
+
+# Times that the lock is tried for, .05 s apart, while nobody who holds it gives a process id.
+_ASKED_MEANWHILE = 20
 
 
 class AlreadyRunning(YuqingError):
@@ -62,22 +65,33 @@ def _passwords(settings: Settings) -> dict[str, str]:
     return known
 
 
+def _took(lock: IO[str], settings: Settings) -> bool:
+    """Whether the lock is now ours. Who only asks for the holder, as `running_supervisor` does, has it for a moment."""
+    for _ in range(_ASKED_MEANWHILE):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if running_supervisor(settings) is not None:
+                return False
+        time.sleep(0.05)
+    return False
+
+
 @contextmanager
 def _only_one(settings: Settings) -> Iterator[None]:
     """Hold the data folder's lock; the file tells the holder's process id. Raises AlreadyRunning."""
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (settings.state / "supervisor.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _took(lock, settings):
             raise AlreadyRunning(
                 f"the services of {settings.state} are already running (process {running_supervisor(settings)})",
                 cure="use them, or stop them with `yuqing down`",
-            ) from None
-        # What one that was killed left behind: with the lock held it would pass for this one's.
+            )
+        lock.truncate(0)
+        # What one that was killed left behind would pass for this one's as soon as the lock names a process.
         _ready_file(settings).unlink(missing_ok=True)
         services_file(settings).unlink(missing_ok=True)
-        lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield

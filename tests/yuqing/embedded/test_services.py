@@ -1,5 +1,6 @@
 """`yuqing up`, `status` and `down` with the real SeaweedFS and PostgreSQL."""
 
+import fcntl
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,6 +160,20 @@ def test_what_a_killed_supervisor_noted_is_not_believed(tmp_path: Path, monkeypa
         services.up(settings)
     assert believed == [False]
     assert not (tmp_path / "services.json").exists()
+
+
+def test_who_asks_for_the_holder_keeps_nobody_from_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def planning(*_: object) -> None:
+        raise YuqingError("planned")
+
+    monkeypatch.setattr(services, "plan", planning)
+    with (tmp_path / "supervisor.lock").open("a+") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        asked = threading.Timer(0.2, fcntl.flock, (asking.fileno(), fcntl.LOCK_UN))
+        asked.start()
+        with pytest.raises(YuqingError, match="planned"):
+            services.up(_settings(tmp_path))
+        asked.join()
 
 
 def test_taken_ports_are_replaced_by_free_ones(folder: Path) -> None:
